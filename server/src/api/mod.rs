@@ -1,0 +1,161 @@
+//! THE TABLE: one file and one line per API. Dispatch, the version check and ApiVersions all read
+//! [`ROUTES`]; what is not in it is not spoken.
+
+use std::future::Future;
+use std::ops::RangeInclusive;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ratel_protocol::{ApiKey, Decodable, Encodable, Message, StrBytes, WireError};
+use ratel_storage::Slice;
+
+use crate::broker::Broker;
+use crate::clock::Timestamp;
+use crate::net::Session;
+
+/// One API of the protocol.
+pub trait Api {
+    /// The decoded request.
+    type Request: Decodable + Message + Send + 'static;
+    /// Which API.
+    const KEY: ApiKey;
+    /// The versions that are spoken.
+    const VERSIONS: RangeInclusive<i16>;
+
+    /// Handle a request in two stages. The future returned here ends when the request's order is
+    /// fixed (appended, or in a mailbox): only then does the connection take its next request.
+    /// The [`Later`] it yields brings the answer.
+    fn handle(cx: Context, request: Self::Request) -> impl Future<Output = Later> + Send;
+}
+
+/// What a handler knows of the request besides its body.
+#[derive(Clone)]
+pub struct Context {
+    /// The handles that a handler may use.
+    pub broker: Arc<Broker>,
+    /// What the connection remembers.
+    pub session: Arc<Session>,
+    /// Which API.
+    pub key: ApiKey,
+    /// Which version of it.
+    pub version: i16,
+    /// Echoed in the answer.
+    pub correlation_id: i32,
+    /// The client's own name for itself.
+    pub client_id: Option<StrBytes>,
+    /// When the request was read.
+    pub received: Timestamp,
+}
+
+impl Context {
+    /// The answer with this body.
+    pub fn answer<R: Encodable>(&self, body: &R) -> Answer {
+        Answer::Body(ratel_protocol::response::encode(
+            self.key,
+            self.version,
+            self.correlation_id,
+            body,
+        ))
+    }
+
+    /// [`Self::answer`], ready now.
+    pub fn ready<R: Encodable>(&self, body: &R) -> Later {
+        Later::Ready(self.answer(body))
+    }
+}
+
+/// What goes back to the client.
+#[derive(Debug)]
+pub enum Answer {
+    /// A whole frame.
+    Body(Bytes),
+    /// A frame in pieces, some of them still in files. The first holds the length of all.
+    Pieces(Vec<Slice>),
+    /// Nothing at all (Produce with acks=0).
+    Nothing,
+    /// Close the connection.
+    Close,
+}
+
+/// An answer that is here, or comes later.
+pub enum Later {
+    /// Here.
+    Ready(Answer),
+    /// On its way.
+    Wait(Pin<Box<dyn Future<Output = Answer> + Send>>),
+}
+
+impl Later {
+    /// An answer that a future brings.
+    pub fn wait(future: impl Future<Output = Answer> + Send + 'static) -> Self {
+        Self::Wait(Box::pin(future))
+    }
+}
+
+type Handling = Pin<Box<dyn Future<Output = Result<Later, WireError>> + Send>>;
+
+/// One row of the table.
+pub struct Route {
+    /// Which API.
+    pub key: ApiKey,
+    /// The lowest version that is spoken.
+    pub version_min: i16,
+    /// The highest version that is spoken.
+    pub version_max: i16,
+    handle: fn(Context, Bytes) -> Handling,
+}
+
+impl Route {
+    /// The row of an API. A range that the codec cannot speak does not compile.
+    #[must_use]
+    pub const fn of<A: Api>() -> Self {
+        let (version_min, version_max) = (*A::VERSIONS.start(), *A::VERSIONS.end());
+        assert!(version_min >= <A::Request as Message>::VERSIONS.min);
+        assert!(version_max <= <A::Request as Message>::VERSIONS.max);
+        Self {
+            key: A::KEY,
+            version_min,
+            version_max,
+            handle: Self::call::<A>,
+        }
+    }
+
+    fn call<A: Api>(cx: Context, mut body: Bytes) -> Handling {
+        Box::pin(async move {
+            let request = ratel_protocol::request::decode::<A::Request>(&mut body, cx.version)?;
+            Ok(A::handle(cx, request).await)
+        })
+    }
+
+    /// Decode the body and handle it.
+    ///
+    /// # Errors
+    /// A body that does not parse, which closes the connection (NET-4).
+    pub async fn handle(&self, cx: Context, body: Bytes) -> Result<Later, WireError> {
+        (self.handle)(cx, body).await
+    }
+}
+
+/// The row for a key and version.
+///
+/// # Errors
+/// [`WireError::UnknownApi`] or [`WireError::UnsupportedVersion`].
+pub fn route(key: i16, version: i16) -> Result<&'static Route, WireError> {
+    let route = ROUTES
+        .iter()
+        .find(|route| route.key as i16 == key)
+        .ok_or(WireError::UnknownApi(key))?;
+    if (route.version_min..=route.version_max).contains(&version) {
+        Ok(route)
+    } else {
+        Err(WireError::UnsupportedVersion { key, version })
+    }
+}
+
+mod api_versions;
+
+/// Every API that is spoken, in the order of the keys.
+pub const ROUTES: &[Route] = &[
+    Route::of::<api_versions::ApiVersions>(), // 18
+];

@@ -1,0 +1,9 @@
+//! The broker. Data flows one way: `net -> api -> (catalog | coordinator | engine)`, and the
+//! answer is a return value.
+
+pub mod api;
+pub mod broker;
+pub mod clock;
+pub mod config;
+pub mod coordinator;
+pub mod net;

@@ -1,0 +1,329 @@
+//! The seam between the server and whatever keeps its logs.
+//!
+//! Two traits: an [`Engine`] knows partitions, a [`Partition`] is one log. No Kafka request type
+//! appears in them: an engine that speaks requests makes every backend write the broker again.
+//! Nothing here takes a clock: `now_ms` (wall time, milliseconds since 1970) is an argument.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use crate::batch::Batch;
+use crate::disk::File;
+use crate::{LogSettings, Offset, PartitionId, Position, StorageError};
+
+/// An answer that is here, or comes later. Order is fixed when the call returns; only the
+/// outcome may have to be waited for.
+pub enum Pending<T> {
+    /// The outcome. `None` once it was taken by polling.
+    Ready(Option<Result<T, StorageError>>),
+    /// The outcome is on its way.
+    Later(Pin<Box<dyn Future<Output = Result<T, StorageError>> + Send>>),
+}
+
+impl<T> Pending<T> {
+    /// An outcome that is already known.
+    pub fn ready(outcome: Result<T, StorageError>) -> Self {
+        Self::Ready(Some(outcome))
+    }
+
+    /// An outcome that a future brings.
+    pub fn later(future: impl Future<Output = Result<T, StorageError>> + Send + 'static) -> Self {
+        Self::Later(Box::pin(future))
+    }
+}
+
+impl<T: Unpin> Future for Pending<T> {
+    type Output = Result<T, StorageError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Ready(outcome) => {
+                Poll::Ready(outcome.take().expect("a Pending is polled to its end once"))
+            }
+            Self::Later(future) => future.as_mut().poll(cx),
+        }
+    }
+}
+
+/// What an acknowledgement promises (DC1 to DC3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// In the operating system's hands: survives the death of the process.
+    Written,
+    /// On stable storage: survives a power cut.
+    Synced,
+}
+
+/// Who made a batch: clients are checked, the server's own coordinators are not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// A producer on the network: every rule applies.
+    Client,
+    /// A coordinator: no size or timestamp rules, control batches allowed.
+    Coordinator,
+}
+
+/// What an append did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    /// The offset of the batch's first record (of the original, for a duplicate: P-15).
+    pub base_offset: Offset,
+    /// One past the batch's last record.
+    pub end_offset: Offset,
+    /// The time the log gave the batch, ms; -1 unless the topic is LogAppendTime (P-12).
+    pub log_append_time_ms: i64,
+    /// The log's first offset.
+    pub start_offset: Offset,
+    /// Whether the batch was there already (P-15).
+    pub duplicate: bool,
+}
+
+/// The offsets that describe a log at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Offsets {
+    /// The first offset that can be read.
+    pub start: Offset,
+    /// The last stable offset: the first of the oldest open transaction, else `high_watermark`.
+    pub stable: Offset,
+    /// One past what readers see (DC8).
+    pub high_watermark: Offset,
+    /// One past the last appended record.
+    pub end: Offset,
+    /// The leader epoch of the next append.
+    pub leader_epoch: i32,
+}
+
+/// How far a read may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// To the high watermark: what consumers see.
+    HighWatermark,
+    /// To the last stable offset: read_committed.
+    Stable,
+    /// To the log's end: a coordinator's replay.
+    End,
+}
+
+/// What to read.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadRequest {
+    /// The first offset wanted. The answer may begin with a batch that starts below it.
+    pub from: Offset,
+    /// The most bytes wanted; whole batches only.
+    pub max_bytes: usize,
+    /// Give the first batch even if it is longer than `max_bytes` (F-1).
+    pub at_least_one: bool,
+    /// How far to go.
+    pub bound: Bound,
+}
+
+/// What was read: whole batches, possibly none.
+#[derive(Debug)]
+pub struct Read {
+    /// The bytes, or where they lie. `None` when there is nothing to give.
+    pub records: Option<Slice>,
+    /// The log's offsets at the moment of the read.
+    pub offsets: Offsets,
+    /// Whether `from` lies before the active segment (F-3: a fetch from there does not wait).
+    pub behind_active: bool,
+}
+
+/// Bytes of whole batches.
+#[derive(Debug, Clone)]
+pub enum Slice {
+    /// In memory.
+    Bytes(Bytes),
+    /// In a file, verified (DC6): can leave by sendfile.
+    File(FileRange),
+}
+
+impl Slice {
+    /// The length in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::File(range) => range.len,
+        }
+    }
+
+    /// Whether it holds no byte.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes, read from the file if they lie there.
+    ///
+    /// # Errors
+    /// [`StorageError::Io`] if the file cannot be read.
+    pub fn to_bytes(&self) -> Result<Bytes, StorageError> {
+        match self {
+            Self::Bytes(bytes) => Ok(bytes.clone()),
+            Self::File(range) => {
+                let mut buffer = vec![0; range.len];
+                crate::disk::read_exact_at(&*range.file, &mut buffer, range.position)
+                    .map_err(|error| StorageError::Io(Arc::new(error)))?;
+                Ok(buffer.into())
+            }
+        }
+    }
+}
+
+/// Part of a file. Holding it keeps the bytes readable, also once the segment is deleted.
+#[derive(Debug, Clone)]
+pub struct FileRange {
+    /// The open file.
+    pub file: Arc<dyn File>,
+    /// The first byte.
+    pub position: Position,
+    /// How many bytes.
+    pub len: usize,
+}
+
+/// Which record is looked for by time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeQuery {
+    /// The first record whose timestamp is at or after this one, ms (L-3).
+    AtOrAfter(i64),
+    /// The record with the largest timestamp (L-4).
+    Largest,
+}
+
+/// A record found by its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimedOffset {
+    /// Its offset.
+    pub offset: Offset,
+    /// Its timestamp, ms.
+    pub timestamp_ms: i64,
+    /// The leader epoch of its batch.
+    pub leader_epoch: i32,
+}
+
+/// What a partition remembers of a producer (KIP-664).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProducerSummary {
+    /// The producer's id.
+    pub producer_id: i64,
+    /// Its epoch.
+    pub producer_epoch: i16,
+    /// The last sequence it wrote, -1 if none.
+    pub last_sequence: i32,
+    /// When it wrote last (record time), ms.
+    pub last_timestamp_ms: i64,
+    /// The coordinator epoch of its last marker, -1 if none.
+    pub coordinator_epoch: i32,
+    /// The first offset of its open transaction.
+    pub transaction_start: Option<Offset>,
+}
+
+/// Keeps logs.
+pub trait Engine: Send + Sync + 'static {
+    /// Make a partition known and give its handle; what the disk holds of it is recovered first.
+    /// A partition that is known already gets the new settings.
+    ///
+    /// # Errors
+    /// Any failure to read or mend its files. A damaged partition opens read-only instead.
+    fn open(
+        &self,
+        id: PartitionId,
+        settings: Arc<LogSettings>,
+    ) -> Result<Arc<dyn Partition>, StorageError>;
+
+    /// The handle of a known partition.
+    fn partition(&self, id: PartitionId) -> Option<Arc<dyn Partition>>;
+
+    /// Forget a partition and remove its files (later, if readers hold them). Waiters are woken,
+    /// and handles that are still about answer [`StorageError::UnknownPartition`].
+    ///
+    /// # Errors
+    /// Any failure to remove the files.
+    fn delete(&self, id: PartitionId) -> Result<(), StorageError>;
+
+    /// Retention, rolling by time, producer expiry and checkpoints: called every now and then.
+    /// Blocking: call it from a thread that may block.
+    fn upkeep(&self, now_ms: i64);
+
+    /// Why the engine cannot be relied upon, one sentence each; empty when all is well.
+    fn complaints(&self) -> Vec<String>;
+
+    /// Sync everything, write checkpoints and the clean-shutdown mark. Appends fail from here on.
+    fn close(&self) -> Pending<()>;
+}
+
+/// One log.
+pub trait Partition: Send + Sync + 'static {
+    /// Its id.
+    fn id(&self) -> PartitionId;
+
+    /// Append a batch. Order is fixed and the bytes are in the file when the call returns; the
+    /// answer waits for what `durability` says.
+    fn append(
+        &self,
+        batch: &Batch,
+        origin: Origin,
+        durability: Durability,
+        now_ms: i64,
+    ) -> Pending<Appended>;
+
+    /// Read whole batches. `Ready` when they are at hand; `Later` when they must be verified or
+    /// fetched first.
+    fn read(&self, request: ReadRequest) -> Pending<Read>;
+
+    /// The log's offsets now.
+    fn offsets(&self) -> Offsets;
+
+    /// Wake `notify` once when the high watermark passes `after`, or when the partition is
+    /// deleted or its start moves. Register, then look again, then sleep. Dropping the guard
+    /// deregisters.
+    fn watch(&self, after: Offset, notify: &Arc<Notify>) -> Watch;
+
+    /// Find a record by time, up to `bound`. `Later` when batches must be read.
+    fn offset_at(&self, query: TimeQuery, bound: Bound) -> Pending<Option<TimedOffset>>;
+
+    /// Move the start up to `to` (never back), durably, and give the new start. Segments wholly
+    /// below it go.
+    ///
+    /// `OffsetOutOfRange` when `to` lies above the high watermark.
+    fn advance_start(&self, to: Offset) -> Pending<Offset>;
+
+    /// The producers that have state here, in the order of their ids.
+    fn producers(&self) -> Vec<ProducerSummary>;
+
+    /// For an epoch, the largest epoch at or below it and one past its last offset (L-6).
+    fn epoch_end(&self, epoch: i32) -> Option<(i32, Offset)>;
+
+    /// Bytes of all segments.
+    fn size(&self) -> u64;
+
+    /// The number of segments.
+    fn segments(&self) -> usize;
+
+    /// Why this partition is read-only, if it is (DC6).
+    fn damage(&self) -> Option<String>;
+}
+
+/// Deregisters a waiter when dropped.
+#[must_use]
+pub struct Watch(Option<Box<dyn FnOnce() + Send>>);
+
+impl Watch {
+    /// A guard that runs `deregister` when dropped.
+    pub fn new(deregister: impl FnOnce() + Send + 'static) -> Self {
+        Self(Some(Box::new(deregister)))
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Some(deregister) = self.0.take() {
+            deregister();
+        }
+    }
+}

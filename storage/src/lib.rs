@@ -1,0 +1,20 @@
+//! The log: record batches, segments, indexes, recovery and group commit.
+//!
+//! The server sees [`Engine`] and [`Partition`]; every file is drawn in `FORMAT.md`. The crate
+//! knows bytes, batches and offsets, never a Kafka request.
+
+pub mod batch;
+pub mod disk;
+pub mod engine;
+mod error;
+mod ids;
+mod settings;
+
+pub use batch::{Batch, BatchHeader};
+pub use engine::{
+    Appended, Bound, Durability, Engine, FileRange, Offsets, Origin, Partition, Pending,
+    ProducerSummary, Read, ReadRequest, Slice, TimeQuery, TimedOffset, Watch,
+};
+pub use error::StorageError;
+pub use ids::{Offset, PartitionId, Position, TopicId};
+pub use settings::{LogSettings, TimestampType, Validation};

@@ -1,0 +1,79 @@
+//! How one log behaves: the part of a topic's configuration that the log acts on.
+
+/// What a log does with timestamps (`message.timestamp.type`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimestampType {
+    /// The producer's time is kept.
+    CreateTime,
+    /// The log puts its own time into each batch (P-12).
+    LogAppendTime,
+}
+
+/// How deep batches are looked into (`batch.validation`, P-14).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Validation {
+    /// The header is believed.
+    Header,
+    /// Every record is walked, compressed or not.
+    Records,
+}
+
+/// The settings of one log. Units are in the names; Kafka's name stands with each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSettings {
+    /// `segment.bytes`: roll before a segment grows past this.
+    pub segment_bytes: u64,
+    /// `segment.ms`: roll when the first record is older than this.
+    pub segment_ms: i64,
+    /// `segment.jitter.ms`: up to this much is taken off `segment_ms`, by segment.
+    pub segment_jitter_ms: i64,
+    /// `index.interval.bytes`: one index entry each so many bytes.
+    pub index_interval_bytes: u32,
+    /// `segment.index.bytes`: the largest index file.
+    pub segment_index_bytes: u32,
+    /// `retention.ms`; `None` keeps for ever.
+    pub retention_ms: Option<i64>,
+    /// `retention.bytes`; `None` is no limit.
+    pub retention_bytes: Option<u64>,
+    /// `file.delete.delay.ms`: how long a dropped segment's files stay.
+    pub file_delete_delay_ms: i64,
+    /// Whether `cleanup.policy` contains delete: retention by time and size applies.
+    pub delete: bool,
+    /// `max.message.bytes`: the largest batch, as sent.
+    pub max_message_bytes: usize,
+    /// `message.timestamp.type`.
+    pub timestamp_type: TimestampType,
+    /// `message.timestamp.before.max.ms`.
+    pub timestamp_before_max_ms: i64,
+    /// `message.timestamp.after.max.ms`.
+    pub timestamp_after_max_ms: i64,
+    /// `flush.messages`: sync after so many records, whatever the acks.
+    pub flush_messages: u64,
+    /// `flush.ms`: sync so long after a write, whatever the acks.
+    pub flush_ms: i64,
+    /// `batch.validation`.
+    pub validation: Validation,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self {
+            segment_bytes: 1 << 30,
+            segment_ms: 604_800_000,
+            segment_jitter_ms: 0,
+            index_interval_bytes: 4096,
+            segment_index_bytes: 10 << 20,
+            retention_ms: Some(604_800_000),
+            retention_bytes: None,
+            file_delete_delay_ms: 60_000,
+            delete: true,
+            max_message_bytes: 1_048_588,
+            timestamp_type: TimestampType::CreateTime,
+            timestamp_before_max_ms: i64::MAX,
+            timestamp_after_max_ms: 3_600_000,
+            flush_messages: u64::MAX,
+            flush_ms: i64::MAX,
+            validation: Validation::Header,
+        }
+    }
+}
