@@ -1,1 +1,17 @@
-//! The whole, tested.
+//! The whole, tested: a real broker, in this process or as a child, and a client that speaks any
+//! request at any version or plain bytes.
+//!
+//! - [`TestBroker`]: a broker in this process on a port of the system's choice.
+//! - [`ServerProcess`]: the real binary as a child, which can be killed with -9.
+//! - [`RawClient`]: one connection; typed requests, frames or bytes, pipelined if you like.
+
+#![allow(
+    clippy::panic,
+    reason = "what stands here serves tests alone, and a test that cannot go on should say why"
+)]
+
+mod raw_client;
+mod server_process;
+
+pub use raw_client::RawClient;
+pub use server_process::{ServerProcess, binary};
