@@ -7,6 +7,7 @@ use ratel_storage::Engine;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::coordinator::catalog::Catalog;
+use crate::metrics::Metrics;
 
 /// Everything a handler can reach.
 pub struct Broker {
@@ -20,4 +21,6 @@ pub struct Broker {
     pub catalog: Catalog,
     /// The cluster's id: 22 characters, the same across restarts (M-4).
     pub cluster_id: Arc<str>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }

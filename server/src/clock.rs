@@ -27,6 +27,9 @@ impl Timestamp {
 pub trait Clock: Send + Sync + 'static {
     /// The time now.
     fn now(&self) -> Timestamp;
+
+    /// Microseconds on the monotonic side: for measuring how long something took.
+    fn monotonic_us(&self) -> u64;
 }
 
 /// The machine's clocks.
@@ -63,6 +66,10 @@ impl Clock for SystemClock {
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, millis),
         }
+    }
+
+    fn monotonic_us(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 }
 
@@ -105,5 +112,9 @@ impl Clock for ManualClock {
             .now
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn monotonic_us(&self) -> u64 {
+        u64::try_from(self.now().monotonic_ms.saturating_mul(1000)).unwrap_or(0)
     }
 }

@@ -6,4 +6,5 @@ pub mod broker;
 pub mod clock;
 pub mod config;
 pub mod coordinator;
+pub mod metrics;
 pub mod net;
