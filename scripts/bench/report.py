@@ -1,0 +1,125 @@
+"""Turns the results into one line a cell, and into the tables and plots of docs/performance.md."""
+
+import os
+import platform
+import statistics
+from datetime import date
+
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+
+
+def median(outcomes, *path):
+    def value(outcome):
+        for key in path:
+            outcome = outcome[key]
+        return outcome
+    return statistics.median(value(outcome) for outcome in outcomes)
+
+
+def cpu_per_gb(outcomes):
+    return statistics.median(o["server_cpu_ms"] / 1000 / o["gb"] for o in outcomes)
+
+
+def throughput(row, step):
+    by_server = row["steps"][step]
+    speed = {name: median(runs, "mb_per_second") for name, runs in by_server.items()}
+    cpu = {name: cpu_per_gb(runs) for name, runs in by_server.items()}
+    peak = {name: median(runs, "server_peak_kib") / 1024 for name, runs in by_server.items()}
+    return speed, cpu, peak
+
+
+def line(row):
+    words = []
+    for step in row["steps"]:
+        if step == "latency":
+            for kind in ("ack", "end_to_end"):
+                for name, runs in row["steps"][step].items():
+                    p50, p99, p999 = (median(runs, kind, key) for key in
+                                      ("p50_us", "p99_us", "p999_us"))
+                    words.append(f"{kind} {name} {p50:.0f}/{p99:.0f}/{p999:.0f} us")
+        else:
+            speed, cpu, peak = throughput(row, step)
+            words.append(
+                f"{step} {speed['ratel']:.0f} : {speed['kafka']:.0f} MB/s "
+                f"= {speed['ratel'] / speed['kafka']:.2f}, cpu/GB {cpu['ratel']:.2f} : "
+                f"{cpu['kafka']:.2f}, peak {peak['ratel']:.0f} : {peak['kafka']:.0f} MiB")
+    return f"{row['cell']}: " + "; ".join(words)
+
+
+def table(header, rows):
+    yield "| " + " | ".join(header) + " |"
+    yield "|" + "---|" * len(header)
+    for row in rows:
+        yield "| " + " | ".join(row) + " |"
+
+
+def throughput_rows(outcome):
+    for row in outcome["cells"]:
+        for step in row["steps"]:
+            if step == "latency":
+                continue
+            speed, cpu, peak = throughput(row, step)
+            yield [row["cell"], step, f"{speed['ratel']:.0f}", f"{speed['kafka']:.0f}",
+                   f"**{speed['ratel'] / speed['kafka']:.2f}**", f"{cpu['ratel']:.2f}",
+                   f"{cpu['kafka']:.2f}", f"{peak['ratel']:.0f}", f"{peak['kafka']:.0f}"]
+
+
+def latency_rows(outcome):
+    for row in outcome["cells"]:
+        for name, runs in row["steps"].get("latency", {}).items():
+            values = [median(runs, kind, key) for kind in ("ack", "end_to_end")
+                      for key in ("p50_us", "p99_us", "p999_us")]
+            yield [row["cell"], name, *(f"{value / 1000:.2f}" for value in values)]
+
+
+def start_rows(outcome):
+    for name, measured in outcome["start"].items():
+        large = outcome["large"].get(name, {})
+        yield [name, f"{statistics.median(measured['ready_ms']):.0f}",
+               f"{statistics.median(measured['idle_mib']):.1f}",
+               *(f"{large[key]:.0f}" if key in large else "-"
+                 for key in ("clean_ms", "killed_ms"))]
+
+
+def plot(outcome, folder):
+    import matplotlib
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "ratel"
+    from matplotlib import pyplot
+    rows = [(row["cell"], throughput(row, "produce")) for row in outcome["cells"]
+            if "produce" in row["steps"]]
+    for index, (what, unit) in enumerate((("throughput", "MB/s"), ("cpu", "CPU seconds per GB"))):
+        figure, axes = pyplot.subplots(figsize=(9, 0.42 * len(rows) + 1))
+        for shift, name in ((-0.2, "ratel"), (0.2, "kafka")):
+            axes.barh([at + shift for at in range(len(rows))],
+                      [values[index][name] for _, values in rows], 0.38, label=name)
+        axes.set_yticks(range(len(rows)), [cell for cell, _ in rows])
+        axes.invert_yaxis()
+        axes.set_xlabel(f"produce, {unit}")
+        axes.legend()
+        figure.tight_layout()
+        figure.savefig(folder / f"performance-{what}.svg", metadata={"Date": None})
+        pyplot.close(figure)
+
+
+def write(outcome, folder):
+    plot(outcome, folder)
+    lines = [
+        BEGIN, "",
+        f"Measured on {date.today()}: {os.cpu_count()} cores, Linux {platform.release()}, both "
+        "servers and the client on the same machine; medians; ratios are what to read.", "",
+        *table(["cell", "step", "ratel MB/s", "Kafka MB/s", "ratio", "ratel CPU s/GB",
+                "Kafka CPU s/GB", "ratel peak MiB", "Kafka peak MiB"], throughput_rows(outcome)),
+        "", "![throughput](performance-throughput.svg)", "", "![cpu](performance-cpu.svg)", "",
+        "Latency in ms at a fixed rate, counted from the moment a record was due:", "",
+        *table(["cell", "server", "ack p50", "p99", "p99.9", "end to end p50", "p99", "p99.9"],
+               latency_rows(outcome)),
+        "", "Start:", "",
+        *table(["server", "ready on an empty directory, ms", "idle MiB",
+                "10 GB, clean stop, ms", "10 GB, kill -9, ms"], start_rows(outcome)),
+        "", END,
+    ]
+    page = folder / "performance.md"
+    text = page.read_text() if page.exists() else f"# Performance\n\n{BEGIN}\n{END}\n"
+    head, tail = text.split(BEGIN)[0], text.split(END)[-1]
+    page.write_text(head + "\n".join(lines) + tail)

@@ -1,0 +1,174 @@
+"""The matrix: every cell on every server in turn, A B A B, so that drift hits both alike."""
+
+import argparse
+import json
+import statistics
+import subprocess
+import time
+from pathlib import Path
+
+import report
+from servers import Kafka, Ratel
+
+ROUNDS = 3
+SIZES = {"100B": 100, "1KiB": 1024, "10KiB": 10240}
+# Bytes of one run: enough to be past the client's start, little enough to stay in the page cache.
+RUN_BYTES = {"100B": 200_000_000, "1KiB": 1_000_000_000, "10KiB": 1_500_000_000}
+
+
+def cells():
+    """(name, steps). A step is (what, mode, arguments)."""
+    for size, size_bytes in SIZES.items():
+        for partitions in (1, 16, 1000):
+            for acks in ("1", "all"):
+                records = RUN_BYTES[size] // size_bytes
+                produce = dict(bytes=size_bytes, records=records, acks=acks)
+                consume = dict(records=records)
+                yield (f"{size} x {partitions} acks={acks}", partitions, {}, [
+                    ("produce", "produce", produce),
+                    ("catch-up", "consume", consume),
+                ])
+    records = RUN_BYTES["1KiB"] // 1024
+    yield ("1KiB x 16 acks=all, 8 producers", 16, {}, [
+        ("produce", "produce", dict(bytes=1024, records=records, acks="all", producers=8)),
+    ])
+    for codec in ("lz4", "zstd"):
+        yield (f"1KiB x 16 acks=all {codec}", 16, {}, [
+            ("produce", "produce", dict(bytes=1024, records=records // 4, acks="all", codec=codec)),
+        ])
+    yield ("1KiB x 16 acks=all, flush.messages=1 on Kafka", 16, {"kafka": "flush.messages=1"}, [
+        ("produce", "produce", dict(bytes=1024, records=records // 4, acks="all")),
+    ])
+    for rate in (1000, 10000):
+        for acks in ("1", "all"):
+            yield (f"latency {rate}/s acks={acks}", 1, {}, [
+                ("latency", "latency", dict(bytes=1024, rate=rate, seconds=5, acks=acks, linger=0)),
+            ])
+
+
+class Bench:
+    def __init__(self, options):
+        self.options = options
+        self.ratel = Ratel(options.ratel, options.work)
+        self.kafka = Kafka(options.kafka, options.work)
+        self.both = [self.ratel, self.kafka]
+        self.results = []
+
+    def load(self, server, mode, **arguments):
+        words = [f"{key}={value}" for key, value in arguments.items()]
+        done = subprocess.run(
+            [self.options.load, mode, f"servers={server.servers}", f"pid={server.pid}", *words],
+            capture_output=True, text=True, timeout=600)
+        if done.returncode != 0:
+            raise RuntimeError(f"{server.name}: load {mode} {words}: {done.stderr.strip()}")
+        return json.loads(done.stdout)
+
+    def warm(self, seconds):
+        """A JVM is slow until it has compiled what is hot."""
+        for server in self.both:
+            self.load(server, "create", topic="warm", partitions=16)
+            end = time.monotonic() + (seconds if server is self.kafka else 1)
+            while time.monotonic() < end:
+                self.load(server, "produce", topic="warm", bytes=1024, records=300_000, acks="all")
+                self.load(server, "consume", topic="warm", records=300_000)
+            self.delete(server, "warm")
+
+    def delete(self, server, topic):
+        self.admin(server, "org.apache.kafka.tools.TopicCommand", "--delete", "--topic", topic)
+
+    def admin(self, server, main, *words):
+        subprocess.run(
+            ["java", "-cp", self.kafka.classes, main, "--bootstrap-server", server.servers, *words],
+            check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def run_cell(self, name, partitions, configs, steps):
+        row = {"cell": name, "steps": {}}
+        for turn in range(self.options.rounds):
+            for server in self.both:
+                topic = f"cell-{turn}"
+                self.load(server, "create", topic=topic, partitions=partitions)
+                if server.name in configs:
+                    self.admin(server, "kafka.admin.ConfigCommand", "--alter",
+                               "--entity-type", "topics", "--entity-name", topic,
+                               "--add-config", configs[server.name])
+                for what, mode, arguments in steps:
+                    server.reset_peak()
+                    outcome = self.load(server, mode, topic=topic, **arguments)
+                    row["steps"].setdefault(what, {}).setdefault(server.name, []).append(outcome)
+                self.delete(server, topic)
+        self.results.append(row)
+        print(report.line(row), flush=True)
+
+    def ready(self):
+        """Seconds from start to the first answer, on an empty directory; idle memory."""
+        for server in self.both:
+            times, memory = [], []
+            for _ in range(self.options.rounds):
+                server.fresh()
+                times.append(server.start())
+                time.sleep(3)
+                memory.append(server.rss_mib())
+                server.stop()
+            print(f"{server.name}: ready in {statistics.median(times) * 1000:.0f} ms, "
+                  f"idle {statistics.median(memory):.1f} MiB", flush=True)
+            yield server.name, {"ready_ms": [t * 1000 for t in times], "idle_mib": memory}
+
+    def restart(self, gigabytes):
+        """Start-up with a large log, after a clean stop and after kill -9."""
+        for server in self.both:
+            server.fresh()
+            server.start()
+            self.load(server, "create", topic="large", partitions=16)
+            self.load(server, "produce", topic="large", bytes=10240,
+                      records=gigabytes * 1_000_000_000 // 10240, acks="all")
+            server.stop()
+            clean = server.start()
+            self.load(server, "produce", topic="large", bytes=10240, records=20_000, acks="1")
+            server.stop(9)
+            killed = server.start()
+            server.stop()
+            print(f"{server.name}: start with {gigabytes} GB: {clean * 1000:.0f} ms after a clean "
+                  f"stop, {killed * 1000:.0f} ms after kill -9", flush=True)
+            yield server.name, {"clean_ms": clean * 1000, "killed_ms": killed * 1000}
+            server.fresh()
+
+    def run(self):
+        only = self.options.only
+        wanted = [cell for cell in cells() if not only or any(word in cell[0] for word in only)]
+        if self.options.quick:
+            wanted = [cell for cell in wanted if cell[0] in
+                      ("1KiB x 16 acks=all", "latency 1000/s acks=all")] or wanted[:2]
+        start = dict(self.ready())
+        large = {} if self.options.quick or only else dict(self.restart(10))
+        for server in self.both:
+            server.fresh()
+            server.start()
+        try:
+            self.warm(5 if self.options.quick else 40)
+            for name, partitions, configs, steps in wanted:
+                self.run_cell(name, partitions, configs, steps)
+        finally:
+            for server in self.both:
+                server.stop(9)
+        return {"start": start, "large": large, "cells": self.results}
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    for name in ("ratel", "load", "kafka", "work"):
+        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", action="append")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    options = parser.parse_args()
+    if options.quick:
+        options.rounds = 1
+    outcome = Bench(options).run()
+    Path(options.work, "results.json").write_text(json.dumps(outcome, indent=1))
+    if not options.quick and not options.only:
+        report.write(outcome, Path("docs"))
+        print("written: docs/performance.md")
+
+
+if __name__ == "__main__":
+    main()
