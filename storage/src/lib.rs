@@ -5,9 +5,11 @@
 
 pub mod batch;
 pub mod disk;
+pub mod disk_memory;
 pub mod engine;
 mod error;
 mod ids;
+mod mmap;
 mod settings;
 
 pub use batch::{Batch, BatchHeader};
