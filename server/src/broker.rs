@@ -1,12 +1,13 @@
-//! The handles that a handler may use. No logic.
+//! The handles that a handler may use. No logic but the look-up of a partition.
 
 use std::sync::Arc;
 
-use ratel_storage::Engine;
+use ratel_protocol::ErrorCode;
+use ratel_storage::{Engine, Partition};
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::coordinator::catalog::Catalog;
+use crate::coordinator::catalog::{Catalog, Topic};
 use crate::metrics::Metrics;
 
 /// Everything a handler can reach.
@@ -23,4 +24,31 @@ pub struct Broker {
     pub cluster_id: Arc<str>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+}
+
+impl Broker {
+    /// The log of a topic's partition.
+    ///
+    /// # Errors
+    /// UNKNOWN_TOPIC_OR_PARTITION if the topic has no such partition, or it is not open.
+    pub fn partition(&self, topic: &Topic, index: i32) -> Result<Arc<dyn Partition>, ErrorCode> {
+        topic
+            .partition(index)
+            .and_then(|id| self.engine.partition(id))
+            .ok_or(ErrorCode::UnknownTopicOrPartition)
+    }
+
+    /// The log of a partition, by its topic's name.
+    ///
+    /// # Errors
+    /// UNKNOWN_TOPIC_OR_PARTITION if there is no such topic or partition.
+    pub fn partition_by_name(
+        &self,
+        topic: &str,
+        index: i32,
+    ) -> Result<Arc<dyn Partition>, ErrorCode> {
+        let topic = self.catalog.view.topic(topic);
+        let topic = topic.ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        self.partition(&topic, index)
+    }
 }

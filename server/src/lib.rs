@@ -1,10 +1,13 @@
 //! The broker. Data flows one way: `net -> api -> (catalog | coordinator | engine)`, and the
 //! answer is a return value.
 
+pub mod advertised;
 pub mod api;
 pub mod broker;
 pub mod clock;
 pub mod config;
 pub mod coordinator;
+pub mod error;
+pub mod long_poll;
 pub mod metrics;
 pub mod net;

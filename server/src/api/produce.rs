@@ -1,0 +1,249 @@
+//! Produce (key 0), versions 3 to 13 (advertised from 0, KAFKA-18659): append one batch to each
+//! of many partitions.
+//!
+//! All batches are checked and appended in the order of the request before the connection takes
+//! its next one; the answer waits for what `acks` asks (DC1 to DC3). Partitions fail one by one
+//! (P-3). Acks 0 has no answer, and a failure closes the connection (P-2). There is one replica,
+//! so the effective `min.insync.replicas` is 1 and acks=all always has enough of them (P-22).
+//! - v3: magic 2 only; a transactional id: refused as INVALID_REQUEST until transactions work
+//! - v5: log start offset; v7: zstd (P-6); v8: error message
+//! - v9: flexible; v10: current leader, on an error this server never gives
+//! - v13: topics by id (P-4)
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ratel_protocol::messages::produce_request::TopicProduceData;
+use ratel_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
+use ratel_protocol::messages::{ProduceRequest, ProduceResponse, TopicName};
+use ratel_protocol::{ApiKey, ErrorCode, StrBytes};
+use ratel_storage::{Appended, Batch, Durability, Origin, Pending, TopicId};
+
+use super::{Answer, Api, Context, Later};
+use crate::config::DurabilityMode;
+use crate::coordinator::catalog::Topic;
+use crate::error::Refusal;
+use crate::long_poll::within;
+
+pub struct Produce;
+
+/// The codec of attribute bits 0 to 2 that came last.
+const ZSTD: i16 = 4;
+/// Kafka's admin client may write to internal topics (P-21).
+const ADMIN_CLIENT: &str = "__admin_client";
+const TRANSACTIONS_ARE_NOT_SPOKEN: &str =
+    "transactions are not supported by this version of the server";
+
+impl Api for Produce {
+    type Request = ProduceRequest;
+    const KEY: ApiKey = ApiKey::Produce;
+    const VERSIONS: RangeInclusive<i16> = 3..=13;
+
+    async fn handle(cx: Context, request: ProduceRequest) -> Later {
+        let acks = request.acks;
+        let timeout_ms = u64::try_from(request.timeout_ms).unwrap_or(0);
+        // Every batch is in its log when this returns. Nothing of the frame may be kept after it:
+        // a name that waits for a sync would keep the whole frame in memory.
+        let appends = append_all(&cx, request);
+        Later::wait(async move {
+            let acknowledged = acknowledge(appends, Duration::from_millis(timeout_ms));
+            let (response, failed) = acknowledged.await;
+            match (acks, failed) {
+                (0, false) => Answer::Nothing,
+                (0, true) => Answer::Close,
+                _ => cx.answer(&downgrade(response, cx.version)),
+            }
+        })
+    }
+}
+
+/// The appends of one topic of the request.
+struct TopicAppends {
+    name: TopicName,
+    id: TopicId,
+    partitions: Vec<(i32, Result<Pending<Appended>, Refusal>)>,
+}
+
+/// What holds for all partitions of a request.
+struct Terms<'a> {
+    cx: &'a Context,
+    durability: Durability,
+    now_ms: i64,
+}
+
+/// Check and append, partition by partition. Nothing is awaited: the order of the appends is the
+/// order of the requests on the connection.
+fn append_all(cx: &Context, request: ProduceRequest) -> Vec<TopicAppends> {
+    let terms = check_request(&request).map(|durability| Terms {
+        cx,
+        durability: match cx.broker.config.durability {
+            DurabilityMode::Contract => durability,
+            DurabilityMode::Relaxed => Durability::Written,
+        },
+        now_ms: cx.received.wall_ms,
+    });
+    let topics = request.topic_data.into_iter();
+    topics
+        .map(|topic| append_topic(&terms, topic, cx))
+        .collect()
+}
+
+/// What the acknowledgements promise, unless the request is refused as a whole (P-1).
+fn check_request(request: &ProduceRequest) -> Result<Durability, Refusal> {
+    if request.transactional_id.is_some() {
+        return Err(Refusal::new(
+            ErrorCode::InvalidRequest,
+            TRANSACTIONS_ARE_NOT_SPOKEN,
+        ));
+    }
+    match request.acks {
+        -1 => Ok(Durability::Synced),
+        0 | 1 => Ok(Durability::Written),
+        _ => Err(Refusal::new(
+            ErrorCode::InvalidRequiredAcks,
+            "acks must be -1, 0 or 1",
+        )),
+    }
+}
+
+fn append_topic(
+    terms: &Result<Terms<'_>, Refusal>,
+    data: TopicProduceData,
+    cx: &Context,
+) -> TopicAppends {
+    let view = &cx.broker.catalog.view;
+    let topic = if cx.version >= 13 {
+        let topic = view.topic_by_id(data.topic_id);
+        topic.ok_or(ErrorCode::UnknownTopicId)
+    } else {
+        let topic = view.topic(&data.name);
+        topic.ok_or(ErrorCode::UnknownTopicOrPartition)
+    };
+    let topic = topic.map_err(Refusal::from).and_then(|topic| {
+        let is_admin = cx.client_id.as_deref() == Some(ADMIN_CLIENT);
+        if topic.internal && !is_admin {
+            return Err(Refusal::new(
+                ErrorCode::InvalidTopicException,
+                "the topic is the server's own",
+            ));
+        }
+        Ok(topic)
+    });
+    let partitions = data.partition_data.into_iter().map(|partition| {
+        let appending = match (terms, &topic) {
+            (Err(refusal), _) | (_, Err(refusal)) => Err(refusal.clone()),
+            (Ok(terms), Ok(topic)) => append(terms, topic, partition.index, partition.records),
+        };
+        (partition.index, appending)
+    });
+    TopicAppends {
+        partitions: partitions.collect(),
+        // A copy: the name is a slice of the frame.
+        name: TopicName(StrBytes::from_string(data.name.to_string())),
+        id: data.topic_id,
+    }
+}
+
+fn append(
+    terms: &Terms<'_>,
+    topic: &Arc<Topic>,
+    index: i32,
+    records: Option<Bytes>,
+) -> Result<Pending<Appended>, Refusal> {
+    let broker = &terms.cx.broker;
+    let partition = broker.partition(topic, index)?;
+    let records = records.filter(|records| !records.is_empty());
+    let records = records.ok_or(Refusal::new(ErrorCode::InvalidRecord, "no records"))?;
+    let batch = Batch::parse(records, topic.settings.max_message_bytes)
+        .map_err(|error| Refusal::from(&error))?;
+    let header = batch.header();
+    if header.codec() > ZSTD || (header.codec() == ZSTD && terms.cx.version < 7) {
+        return Err(Refusal::new(
+            ErrorCode::UnsupportedCompressionType,
+            "the codec is not one that this version of the request may carry",
+        ));
+    }
+    if header.is_transactional() {
+        return Err(Refusal::new(
+            ErrorCode::InvalidRequest,
+            TRANSACTIONS_ARE_NOT_SPOKEN,
+        ));
+    }
+    let (bytes, records) = (
+        header.bytes as u64,
+        u64::try_from(header.count).unwrap_or(0),
+    );
+    let appending = partition.append(&batch, Origin::Client, terms.durability, terms.now_ms);
+    if !matches!(&appending, Pending::Ready(Some(Err(_)))) {
+        broker.metrics.topic(topic.id).appended(bytes, records);
+    }
+    Ok(appending)
+}
+
+/// Wait for every acknowledgement, `timeout` in all. Also says whether any partition failed.
+async fn acknowledge(appends: Vec<TopicAppends>, timeout: Duration) -> (ProduceResponse, bool) {
+    let deadline = crate::long_poll::deadline(timeout);
+    let mut failed = false;
+    let mut topics = Vec::with_capacity(appends.len());
+    for topic in appends {
+        let mut partitions = Vec::with_capacity(topic.partitions.len());
+        for (index, appending) in topic.partitions {
+            let outcome = match appending {
+                Err(refusal) => Err(refusal),
+                Ok(Pending::Ready(Some(outcome))) => outcome.map_err(|e| Refusal::from(&e)),
+                Ok(pending) => match within(deadline, pending).await {
+                    Some(outcome) => outcome.map_err(|error| Refusal::from(&error)),
+                    None => Err(Refusal::new(
+                        ErrorCode::RequestTimedOut,
+                        "appended, but not on stable storage yet",
+                    )),
+                },
+            };
+            failed |= outcome.is_err();
+            partitions.push(partition_answer(index, outcome));
+        }
+        topics.push(
+            TopicProduceResponse::default()
+                .with_name(topic.name)
+                .with_topic_id(topic.id)
+                .with_partition_responses(partitions),
+        );
+    }
+    (ProduceResponse::default().with_responses(topics), failed)
+}
+
+fn partition_answer(index: i32, outcome: Result<Appended, Refusal>) -> PartitionProduceResponse {
+    let answer = PartitionProduceResponse::default().with_index(index);
+    match outcome {
+        Ok(appended) => answer
+            .with_base_offset(appended.base_offset.get())
+            .with_log_append_time_ms(appended.log_append_time_ms)
+            .with_log_start_offset(appended.start_offset.get()),
+        // P-23.
+        Err(refusal) => answer
+            .with_error_code(refusal.code.code())
+            .with_error_message(refusal.message)
+            .with_base_offset(-1)
+            .with_log_append_time_ms(-1)
+            .with_log_start_offset(-1),
+    }
+}
+
+/// Drop what `version` cannot carry.
+fn downgrade(mut response: ProduceResponse, version: i16) -> ProduceResponse {
+    for topic in &mut response.responses {
+        if version >= 13 {
+            topic.name = TopicName::default();
+        } else {
+            topic.topic_id = TopicId::nil();
+        }
+        if version < 8 {
+            for partition in &mut topic.partition_responses {
+                partition.error_message = None;
+            }
+        }
+    }
+    response
+}

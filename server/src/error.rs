@@ -1,0 +1,157 @@
+//! The only map from what the log says to what Kafka's clients understand.
+
+use ratel_protocol::{ErrorCode, StrBytes};
+use ratel_storage::StorageError;
+
+/// The code of an error of the log. Total: a new error does not compile without one.
+///
+/// What the disk refuses is KAFKA_STORAGE_ERROR (DC5): clients retry it, and librdkafka takes it
+/// as not persisted, so that an idempotent producer does not give up.
+#[must_use]
+pub fn code(error: &StorageError) -> ErrorCode {
+    match error {
+        StorageError::UnknownPartition(_) => ErrorCode::UnknownTopicOrPartition,
+        StorageError::BatchTooLarge { .. } => ErrorCode::MessageTooLarge,
+        StorageError::BatchAboveSegment { .. } => ErrorCode::RecordListTooLarge,
+        StorageError::CorruptBatch(_) | StorageError::Corrupt { .. } => ErrorCode::CorruptMessage,
+        StorageError::InvalidBatch(_) => ErrorCode::InvalidRecord,
+        StorageError::InvalidTimestamp(_) => ErrorCode::InvalidTimestamp,
+        StorageError::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
+        StorageError::ProducerFenced { .. } => ErrorCode::InvalidProducerEpoch,
+        StorageError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+        StorageError::DiskFull
+        | StorageError::TooManyFiles
+        | StorageError::Poisoned
+        | StorageError::Closed
+        | StorageError::Io(_) => ErrorCode::KafkaStorageError,
+    }
+}
+
+/// Why one partition's part of a request was refused: a code, and a sentence for versions that
+/// carry one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Kafka's code.
+    pub code: ErrorCode,
+    /// What is wrong, for a human.
+    pub message: Option<StrBytes>,
+}
+
+impl Refusal {
+    /// A refusal with a sentence.
+    #[must_use]
+    pub fn new(code: ErrorCode, message: &'static str) -> Self {
+        Self {
+            code,
+            message: Some(StrBytes::from_static_str(message)),
+        }
+    }
+}
+
+impl From<ErrorCode> for Refusal {
+    fn from(code: ErrorCode) -> Self {
+        Self {
+            code,
+            message: None,
+        }
+    }
+}
+
+impl From<&StorageError> for Refusal {
+    fn from(error: &StorageError) -> Self {
+        Self {
+            code: code(error),
+            message: Some(StrBytes::from_string(error.to_string())),
+        }
+    }
+}
+
+/// Compare the leader epoch that a client knows with the log's (F-7): -1 asks for no check.
+///
+/// # Errors
+/// FENCED_LEADER_EPOCH if the client's is older, UNKNOWN_LEADER_EPOCH if it is newer.
+pub fn check_leader_epoch(client: i32, log: i32) -> Result<(), ErrorCode> {
+    match client {
+        -1 => Ok(()),
+        _ if client < log => Err(ErrorCode::FencedLeaderEpoch),
+        _ if client > log => Err(ErrorCode::UnknownLeaderEpoch),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::Arc;
+
+    use ratel_storage::{Offset, PartitionId, TopicId};
+
+    use super::*;
+
+    #[test]
+    fn every_error_of_the_log_has_kafkas_code() {
+        let partition = PartitionId {
+            topic: TopicId::nil(),
+            index: 0,
+        };
+        let (bytes, limit) = (2, 1);
+        let (offset, start, end) = (Offset::new(9), Offset::ZERO, Offset::new(3));
+        let (producer_id, expected, found) = (7, 3, 5);
+        let detail = String::new();
+        let disk = Arc::new(io::Error::other("gone"));
+        let cases = [
+            (StorageError::UnknownPartition(partition), 3),
+            (StorageError::BatchTooLarge { bytes, limit }, 10),
+            (StorageError::BatchAboveSegment { bytes, limit }, 18),
+            (StorageError::CorruptBatch("crc"), 2),
+            (StorageError::InvalidBatch("count"), 87),
+            (StorageError::InvalidTimestamp("late".into()), 32),
+            (
+                StorageError::OutOfOrderSequence {
+                    producer_id,
+                    expected,
+                    found,
+                },
+                45,
+            ),
+            (
+                StorageError::ProducerFenced {
+                    producer_id,
+                    current: 2,
+                    found: 1,
+                },
+                47,
+            ),
+            (StorageError::OffsetOutOfRange { offset, start, end }, 1),
+            (StorageError::Corrupt { partition, detail }, 2),
+            (StorageError::DiskFull, 56),
+            (StorageError::TooManyFiles, 56),
+            (StorageError::Poisoned, 56),
+            (StorageError::Closed, 56),
+            (StorageError::Io(disk), 56),
+        ];
+        for (error, expected) in cases {
+            assert_eq!(code(&error).code(), expected, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_by_the_log_says_why() {
+        let refusal = Refusal::from(&StorageError::DiskFull);
+        assert_eq!(refusal.code, ErrorCode::KafkaStorageError);
+        assert_eq!(
+            refusal.message.as_deref(),
+            Some("no space left on the disk")
+        );
+        assert_eq!(Refusal::from(ErrorCode::InvalidRecord).message, None);
+    }
+
+    #[test]
+    fn f_7_an_older_epoch_is_fenced_and_a_newer_one_unknown() {
+        assert_eq!(check_leader_epoch(-1, 4), Ok(()));
+        assert_eq!(check_leader_epoch(4, 4), Ok(()));
+        assert_eq!(check_leader_epoch(3, 4), Err(ErrorCode::FencedLeaderEpoch));
+        assert_eq!(check_leader_epoch(0, 4), Err(ErrorCode::FencedLeaderEpoch));
+        assert_eq!(check_leader_epoch(5, 4), Err(ErrorCode::UnknownLeaderEpoch));
+    }
+}

@@ -1,0 +1,79 @@
+//! Waiting: for partitions to have something new, or for a deadline.
+//!
+//! One `Notify` per fetch stands in each partition that it reads, and a partition wakes only those
+//! whose offset its end has passed. The order that loses no wake-up: arm, look again, sleep.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ratel_storage::{Offset, Partition, Watch};
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+
+/// The moment that lies `after` from now.
+#[must_use]
+pub fn deadline(after: Duration) -> Instant {
+    Instant::now() + after
+}
+
+/// What a future yields, unless the deadline comes first. A future that is ready costs no timer.
+pub async fn within<T>(deadline: Instant, future: impl Future<Output = T>) -> Option<T> {
+    timeout_at(deadline, future).await.ok()
+}
+
+/// Waits for any of the partitions it is armed in.
+pub struct LongPoll {
+    notify: Arc<Notify>,
+    deadline: Instant,
+}
+
+impl LongPoll {
+    /// A wait of at most `max_wait`.
+    #[must_use]
+    pub fn new(max_wait: Duration) -> Self {
+        Self {
+            notify: Arc::new(Notify::new()),
+            deadline: deadline(max_wait),
+        }
+    }
+
+    /// Have `partition` end the wait once its high watermark passes `after`. Look at the
+    /// partition again before [`Self::wait`]: it may have passed already.
+    pub fn arm(&self, partition: &dyn Partition, after: Offset) -> Watch {
+        partition.watch(after, &self.notify)
+    }
+
+    /// Sleep until a partition wakes this, or the deadline: false then.
+    pub async fn wait(&self) -> bool {
+        within(self.deadline, self.notify.notified())
+            .await
+            .is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_ends_at_its_deadline() {
+        let began = Instant::now();
+        assert!(!LongPoll::new(Duration::from_millis(500)).wait().await);
+        assert_eq!(began.elapsed().as_millis(), 500);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wake_up_before_the_wait_is_not_lost() {
+        let poll = LongPoll::new(Duration::from_secs(60));
+        poll.notify.notify_one();
+        assert!(poll.wait().await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_ready_is_taken_after_the_deadline_too() {
+        let past = deadline(Duration::ZERO);
+        assert_eq!(within(past, std::future::ready(7)).await, Some(7));
+        assert_eq!(within(past, std::future::pending::<()>()).await, None);
+    }
+}
