@@ -1,0 +1,227 @@
+//! The keys that the server acts on: one row each gives the field, its type, its default, its
+//! name, its range and what it means. Everything else about a key follows from its row.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use ratel_storage::{TimestampType, Validation};
+
+use super::key::{Access, Key, Meaning, Scope, Setting};
+use super::{DurabilityMode, Listener, LogFormat, Source};
+
+macro_rules! keys {
+    ($(
+        $(#[doc = $doc:literal])+
+        $field:ident: $type:ty = $default:expr, $name:literal $(, $mark:ident($($value:expr),*))*;
+    )+) => {
+        /// The configuration in force. Fields are named after Kafka's keys, with `_` for `.`.
+        #[derive(Debug, Clone)]
+        pub struct Config {
+            $($(#[doc = $doc])+ pub $field: $type,)+
+            /// Values of keys that are only shown, where they differ from Kafka's defaults.
+            pub shown: BTreeMap<&'static str, String>,
+            /// Where each value came from; what is missing here has its default.
+            pub sources: BTreeMap<&'static str, Source>,
+        }
+
+        impl Default for Config {
+            fn default() -> Self {
+                Self {
+                    $($field: $default,)+
+                    shown: BTreeMap::new(),
+                    sources: BTreeMap::new(),
+                }
+            }
+        }
+
+        /// The keys that the server acts on.
+        pub const ACTED_ON: &[Key] = &[$(
+            Key {
+                name: $name,
+                kind: <$type as Setting>::KIND,
+                range: <$type as Setting>::RANGE,
+                words: &[],
+                scope: Scope::ReadOnly,
+                meaning: Meaning::Acts,
+                ours: false,
+                synonyms: &[],
+                aliases: &[],
+                doc: concat!($($doc),+),
+                access: Access::Field {
+                    read: |config| Setting::text(&config.$field),
+                    write: |config, text| {
+                        config.$field = Setting::parse(text)?;
+                        Ok(())
+                    },
+                },
+            }$(.$mark($($value),*))*,
+        )+];
+    };
+}
+
+keys! {
+    /// The server's number in its cluster.
+    node_id: i32 = 1, "node.id", at_least(0), aliases(&["broker.id"]);
+    /// Where to listen, as NAME://host:port with commas between them. An empty host or 0.0.0.0
+    /// is every address; port 0 lets the system choose. Those named in controller.listener.names
+    /// are not opened.
+    listeners: Vec<Listener> = vec![Listener {
+        name: "PLAINTEXT".into(),
+        host: "127.0.0.1".into(),
+        port: 9092,
+        advertised: None,
+    }], "listeners", list();
+    /// What clients are told to connect to, as NAME://host:port for each listener. Without it
+    /// they are told the bound address or, of a listener on every address, the one they came to.
+    advertised_listeners: Option<String> = None, "advertised.listeners", list();
+    /// Which protocol each listener speaks, as NAME:PROTOCOL with commas between them. Only
+    /// PLAINTEXT is spoken so far.
+    listener_security_protocol_map: String =
+        "PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL".into(),
+        "listener.security.protocol.map";
+    /// Listeners of Kafka's controllers, which do not exist here: they are not opened.
+    controller_listener_names: Option<String> = None, "controller.listener.names", list();
+    /// The one data directory. It is made if it is missing, and belongs to one server at a time.
+    log_dir: PathBuf = "ratel-data".into(), "log.dirs", aliases(&["log.dir"]);
+    /// Where metrics and health answer over HTTP; off turns them off.
+    http_listen: Option<SocketAddr> = Some(([127, 0, 0, 1], 8080).into()), "http.listen", ours();
+    /// What acks=all waits for: contract is a sync of the disk; relaxed is nothing, so that a
+    /// power cut takes what was acknowledged (for development).
+    durability: DurabilityMode = DurabilityMode::Contract, "durability",
+        words(&["contract", "relaxed"]), ours();
+    /// How much is logged: error, warn, info, debug or trace, or directives such as
+    /// info,ratel_server::net=debug. RATEL_LOG is a short name of its environment variable.
+    log_level: String = "info".into(), "log.level", ours();
+    /// How log lines look: text, json, or auto, which is text on a terminal and json elsewhere.
+    log_format: LogFormat = LogFormat::Auto, "log.format",
+        words(&["auto", "text", "json"]), ours();
+
+    /// Make a topic when somebody asks for one that does not exist.
+    auto_create_topics_enable: bool = true, "auto.create.topics.enable";
+    /// Whether topics may be deleted.
+    delete_topic_enable: bool = true, "delete.topic.enable";
+    /// Partitions of a topic that is made without a number.
+    num_partitions: i32 = 1, "num.partitions", at_least(1), dynamic();
+    /// Replicas of a topic that is made without a number. One server keeps one.
+    default_replication_factor: i16 = 1, "default.replication.factor", at_least(1);
+    /// Take a replication factor above the number of servers as that number instead of refusing
+    /// it.
+    replication_factor_clamp: bool = false, "replication.factor.clamp", ours();
+    /// Partitions in one answer to DescribeTopicPartitions at most.
+    max_request_partition_size_limit: i32 = 2000, "max.request.partition.size.limit",
+        at_least(1);
+    /// Topics at most.
+    topics_max: usize = 100_000, "topics.max", at_least(1), ours();
+    /// Partitions of all topics together at most.
+    partitions_max: usize = 200_000, "partitions.max", at_least(1), ours();
+
+    /// The largest batch of records as sent, in bytes, of topics that do not say otherwise.
+    message_max_bytes: usize = 1_048_588, "message.max.bytes", dynamic();
+    /// The largest Produce request in bytes.
+    socket_request_max_bytes: usize = 104_857_600, "socket.request.max.bytes", at_least(1);
+    /// The largest request of any other kind in bytes.
+    request_max_bytes: usize = 16 << 20, "request.max.bytes", at_least(1024), ours();
+    /// The largest answer to a fetch in bytes.
+    fetch_max_bytes: usize = 57_671_680, "fetch.max.bytes", at_least(1024);
+    /// Fetch sessions that are remembered at most.
+    fetch_session_slots: usize = 1000, "max.incremental.fetch.session.cache.slots";
+    /// Connections at most.
+    max_connections: usize = 100_000, "max.connections", dynamic();
+    /// Connections from one address at most.
+    max_connections_per_ip: usize = 100_000, "max.connections.per.ip", dynamic();
+    /// A connection on which nothing came for this long is closed.
+    connections_max_idle_ms: u64 = 600_000, "connections.max.idle.ms", at_least(1);
+    /// A request that began to arrive must be whole within this time.
+    frame_timeout_ms: u64 = 30_000, "frame.timeout.ms", at_least(1), ours();
+    /// A client that reads nothing for this long is closed.
+    write_timeout_ms: u64 = 30_000, "write.timeout.ms", at_least(1), ours();
+    /// Bytes of all requests and answers in flight at most; connections wait beyond it.
+    memory_request_bytes: usize = 512 << 20, "memory.request.bytes", long(), at_least(1 << 20),
+        ours();
+    /// How long a stop waits for clients before it closes their connections.
+    shutdown_timeout_ms: u64 = 5000, "shutdown.timeout.ms", at_most(600_000), ours();
+
+    /// Partitions of __consumer_offsets, when it is made.
+    offsets_topic_num_partitions: i32 = 50, "offsets.topic.num.partitions", at_least(1);
+    /// Committed offsets of a group without members go after this many minutes.
+    offsets_retention_minutes: i64 = 10_080, "offsets.retention.minutes", int(), at_least(1);
+    /// How often committed offsets are looked at for removal.
+    offsets_retention_check_interval_ms: i64 = 600_000, "offsets.retention.check.interval.ms",
+        at_least(1);
+    /// The longest text that may go with a committed offset, in bytes.
+    offset_metadata_max_bytes: usize = 4096, "offset.metadata.max.bytes";
+
+    /// The shortest session timeout that a member of a group may ask for.
+    group_min_session_timeout_ms: i32 = 6000, "group.min.session.timeout.ms", at_least(0);
+    /// The longest session timeout that a member of a group may ask for.
+    group_max_session_timeout_ms: i32 = 1_800_000, "group.max.session.timeout.ms", at_least(0);
+    /// How long the first member of a new group waits for others.
+    group_initial_rebalance_delay_ms: i64 = 3000, "group.initial.rebalance.delay.ms", int(),
+        at_least(0);
+    /// Members of one group at most.
+    group_max_size: usize = 2_147_483_647, "group.max.size", at_least(1);
+    /// Groups in one partition of __consumer_offsets at most.
+    groups_max: usize = 100_000, "groups.max", at_least(1), ours();
+    /// A partition forgets an idempotent producer that wrote nothing for this long.
+    producer_id_expiration_ms: i64 = 86_400_000, "producer.id.expiration.ms", int(), at_least(1),
+        dynamic();
+
+    /// How often segments are looked at for removal.
+    log_retention_check_interval_ms: u64 = 300_000, "log.retention.check.interval.ms",
+        at_least(1);
+    /// Records older than this go, in hours.
+    log_retention_hours: i64 = 168, "log.retention.hours", int();
+    /// Records older than this go, in minutes; over log.retention.hours.
+    log_retention_minutes: Option<i64> = None, "log.retention.minutes", int(),
+        synonyms(&["log.retention.hours"]);
+    /// Records older than this go, in milliseconds, -1 never; over log.retention.minutes.
+    log_retention_ms: Option<i64> = None, "log.retention.ms", at_least(-1), dynamic(),
+        synonyms(&["log.retention.minutes", "log.retention.hours"]);
+    /// The oldest records of a partition above this size go; -1 is no limit.
+    log_retention_bytes: i64 = -1, "log.retention.bytes", dynamic();
+    /// The largest segment in bytes.
+    log_segment_bytes: u32 = 1 << 30, "log.segment.bytes", at_least(1 << 20), dynamic();
+    /// A new segment begins after this time, in hours.
+    log_roll_hours: i64 = 168, "log.roll.hours", int(), at_least(1);
+    /// A new segment begins after this time, in milliseconds; over log.roll.hours.
+    log_roll_ms: Option<i64> = None, "log.roll.ms", at_least(1), dynamic(),
+        synonyms(&["log.roll.hours"]);
+    /// Up to this much is taken off the time of a roll, in hours.
+    log_roll_jitter_hours: i64 = 0, "log.roll.jitter.hours", int(), at_least(0);
+    /// Up to this much is taken off the time of a roll, in milliseconds; over
+    /// log.roll.jitter.hours.
+    log_roll_jitter_ms: Option<i64> = None, "log.roll.jitter.ms", at_least(0), dynamic(),
+        synonyms(&["log.roll.jitter.hours"]);
+    /// The largest index of a segment in bytes.
+    log_index_size_max_bytes: u32 = 10 << 20, "log.index.size.max.bytes", at_least(4), dynamic();
+    /// One index entry each so many bytes of the log.
+    log_index_interval_bytes: u32 = 4096, "log.index.interval.bytes", dynamic();
+    /// The files of a segment that went stay for this long.
+    log_segment_delete_delay_ms: i64 = 60_000, "log.segment.delete.delay.ms", at_least(0),
+        dynamic();
+    /// What happens to old segments. Compaction is not there yet.
+    log_cleanup_policy: String = "delete".into(), "log.cleanup.policy", list(),
+        words(&["delete", ""]), dynamic();
+    /// Whose time records carry: the producer's or the server's.
+    log_message_timestamp_type: TimestampType = TimestampType::CreateTime,
+        "log.message.timestamp.type", words(&["CreateTime", "LogAppendTime"]), dynamic();
+    /// How far a record's time may lie in the past, in milliseconds.
+    log_message_timestamp_before_max_ms: i64 = i64::MAX, "log.message.timestamp.before.max.ms",
+        at_least(0), dynamic();
+    /// How far a record's time may lie in the future, in milliseconds.
+    log_message_timestamp_after_max_ms: i64 = 3_600_000, "log.message.timestamp.after.max.ms",
+        at_least(0), dynamic();
+    /// Sync a partition after so many records, whatever their acks.
+    log_flush_interval_messages: u64 = i64::MAX as u64, "log.flush.interval.messages",
+        at_least(1), dynamic();
+    /// Sync a partition so long after a write, whatever its acks, in milliseconds.
+    log_flush_interval_ms: Option<i64> = None, "log.flush.interval.ms", dynamic(),
+        synonyms(&["log.flush.scheduler.interval.ms"]);
+    /// The value of log.flush.interval.ms when that is not set.
+    log_flush_scheduler_interval_ms: i64 = i64::MAX, "log.flush.scheduler.interval.ms";
+    /// How deep batches are looked into: header believes them once their CRC fits; records walks
+    /// every record.
+    batch_validation: Validation = Validation::Header, "batch.validation",
+        words(&["header", "records"]), ours();
+}

@@ -1,0 +1,302 @@
+//! Kafka's keys that change nothing here: those that tools look for are shown with Kafka's
+//! values, the others are taken and named in one warning.
+
+use super::key::{Access, Key, Kind, Meaning, Scope};
+
+const fn shown(name: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Key {
+    let default = if default.is_empty() {
+        None
+    } else {
+        Some(default)
+    };
+    Key {
+        name,
+        kind,
+        range: (i64::MIN, i64::MAX),
+        words: &[],
+        scope: Scope::ReadOnly,
+        meaning: Meaning::Shown,
+        ours: false,
+        synonyms: &[],
+        aliases: &[],
+        doc,
+        access: Access::Shown(default),
+    }
+}
+
+const fn int(name: &'static str, default: &'static str, doc: &'static str) -> Key {
+    shown(name, Kind::Int, default, doc)
+}
+
+const fn long(name: &'static str, default: &'static str, doc: &'static str) -> Key {
+    shown(name, Kind::Long, default, doc)
+}
+
+const fn text(name: &'static str, default: &'static str, doc: &'static str) -> Key {
+    shown(name, Kind::String, default, doc)
+}
+
+const fn flag(name: &'static str, default: &'static str, doc: &'static str) -> Key {
+    shown(name, Kind::Bool, default, doc)
+}
+
+const THREADS: &str = "Kafka sizes a pool of threads by it; here the machine's cores decide.";
+const CLUSTER: &str = "Of Kafka's controllers and replicas; one server has neither.";
+const COMPACTION: &str = "Of compaction, which is not there yet.";
+const TRANSACTIONS: &str = "Of transactions, which are not there yet.";
+const GROUPS: &str = "Of the new consumer group protocol, which is not there yet.";
+const SHARES: &str = "Of share groups, which are not there yet.";
+const STREAMS: &str = "Of streams groups, which are not there yet.";
+
+/// Keys that are shown with Kafka's defaults and change nothing.
+pub const SHOWN: &[Key] = &[
+    shown("process.roles", Kind::List, "broker,controller", CLUSTER),
+    shown("controller.quorum.voters", Kind::List, "", CLUSTER),
+    shown(
+        "controller.quorum.bootstrap.servers",
+        Kind::List,
+        "",
+        CLUSTER,
+    ),
+    text(
+        "inter.broker.protocol.version",
+        "4.1-IV1",
+        "The level of Kafka's protocol between brokers that old tools look for.",
+    ),
+    text("inter.broker.listener.name", "", CLUSTER),
+    text("security.inter.broker.protocol", "PLAINTEXT", CLUSTER),
+    text("broker.rack", "", CLUSTER),
+    int(
+        "queued.max.requests",
+        "500",
+        "Here memory.request.bytes limits what is in flight.",
+    ),
+    int(
+        "request.timeout.ms",
+        "30000",
+        "How long Kafka's broker waits for another.",
+    ),
+    int(
+        "socket.send.buffer.bytes",
+        "102400",
+        "The system sizes the buffers of sockets.",
+    ),
+    int(
+        "socket.receive.buffer.bytes",
+        "102400",
+        "The system sizes the buffers of sockets.",
+    ),
+    int(
+        "socket.listen.backlog.size",
+        "50",
+        "Connections that wait to be accepted; 4096 here.",
+    ),
+    int("num.network.threads", "3", THREADS),
+    int("num.io.threads", "8", THREADS),
+    int("num.replica.fetchers", "1", THREADS),
+    int("background.threads", "10", THREADS),
+    int("num.recovery.threads.per.data.dir", "2", THREADS),
+    int("log.cleaner.threads", "1", COMPACTION),
+    flag("log.cleaner.enable", "true", COMPACTION),
+    long("log.cleaner.dedupe.buffer.size", "134217728", COMPACTION),
+    long("log.cleaner.backoff.ms", "15000", COMPACTION),
+    long("log.cleaner.delete.retention.ms", "86400000", COMPACTION),
+    shown(
+        "log.cleaner.min.cleanable.ratio",
+        Kind::Double,
+        "0.5",
+        COMPACTION,
+    ),
+    long("log.cleaner.min.compaction.lag.ms", "0", COMPACTION),
+    long(
+        "log.cleaner.max.compaction.lag.ms",
+        "9223372036854775807",
+        COMPACTION,
+    ),
+    text(
+        "compression.type",
+        "producer",
+        "Batches are kept as the producer made them.",
+    ),
+    int(
+        "min.insync.replicas",
+        "1",
+        "One server is the only replica.",
+    ),
+    flag("unclean.leader.election.enable", "false", CLUSTER),
+    flag(
+        "log.preallocate",
+        "false",
+        "Segments grow as they are written.",
+    ),
+    int(
+        "offsets.topic.replication.factor",
+        "3",
+        "One server keeps one replica.",
+    ),
+    int(
+        "offsets.topic.segment.bytes",
+        "104857600",
+        "The coordinator keeps its log short by itself.",
+    ),
+    int(
+        "offsets.commit.timeout.ms",
+        "5000",
+        "A commit is answered when it is synced.",
+    ),
+    int("group.coordinator.threads", "4", THREADS),
+    int(
+        "group.coordinator.append.linger.ms",
+        "-1",
+        "What arrives together is written together.",
+    ),
+    int("group.consumer.session.timeout.ms", "45000", GROUPS),
+    int("group.consumer.heartbeat.interval.ms", "5000", GROUPS),
+    int("group.consumer.min.session.timeout.ms", "45000", GROUPS),
+    int("group.consumer.max.session.timeout.ms", "60000", GROUPS),
+    int("group.consumer.min.heartbeat.interval.ms", "5000", GROUPS),
+    int("group.consumer.max.heartbeat.interval.ms", "15000", GROUPS),
+    shown(
+        "group.consumer.assignors",
+        Kind::List,
+        "uniform,range",
+        GROUPS,
+    ),
+    text("group.consumer.migration.policy", "bidirectional", GROUPS),
+    int("group.consumer.max.size", "2147483647", GROUPS),
+    int("group.consumer.regex.refresh.interval.ms", "600000", GROUPS),
+    int("group.share.session.timeout.ms", "45000", SHARES),
+    int("group.share.heartbeat.interval.ms", "5000", SHARES),
+    int("group.share.record.lock.duration.ms", "30000", SHARES),
+    int("group.share.delivery.count.limit", "5", SHARES),
+    int("group.share.partition.max.record.locks", "2000", SHARES),
+    int("group.share.max.size", "200", SHARES),
+    int("share.coordinator.state.topic.num.partitions", "50", SHARES),
+    int(
+        "share.coordinator.state.topic.replication.factor",
+        "3",
+        SHARES,
+    ),
+    int("share.coordinator.state.topic.min.isr", "2", SHARES),
+    int("group.streams.session.timeout.ms", "45000", STREAMS),
+    int("group.streams.heartbeat.interval.ms", "5000", STREAMS),
+    int("group.streams.num.standby.replicas", "0", STREAMS),
+    int("group.streams.initial.rebalance.delay.ms", "3000", STREAMS),
+    int("transactional.id.expiration.ms", "604800000", TRANSACTIONS),
+    int("transaction.max.timeout.ms", "900000", TRANSACTIONS),
+    int("transaction.state.log.num.partitions", "50", TRANSACTIONS),
+    int(
+        "transaction.state.log.replication.factor",
+        "3",
+        TRANSACTIONS,
+    ),
+    int("transaction.state.log.min.isr", "2", TRANSACTIONS),
+    int(
+        "transaction.abort.timed.out.transaction.cleanup.interval.ms",
+        "10000",
+        TRANSACTIONS,
+    ),
+    flag(
+        "transaction.partition.verification.enable",
+        "true",
+        TRANSACTIONS,
+    ),
+    flag("transaction.two.phase.commit.enable", "false", TRANSACTIONS),
+];
+
+/// Keys that must not be taken and ignored, each with the reason.
+const REFUSED: &[(&str, &str)] = &[(
+    "authorizer.class.name",
+    "there is no authorizer yet, so every client could do everything; remove the key to accept \
+     that",
+)];
+
+/// Other keys of Kafka that are taken and ignored.
+const IGNORED: &[&str] = &[
+    "advertised.host.name",
+    "advertised.port",
+    "allow.everyone.if.no.acl.found",
+    "alter.config.policy.class.name",
+    "auto.include.jmx.reporter",
+    "auto.leader.rebalance.enable",
+    "client.quota.callback.class",
+    "compression.gzip.level",
+    "compression.lz4.level",
+    "compression.zstd.level",
+    "connection.failed.authentication.delay.ms",
+    "create.topic.policy.class.name",
+    "delegation.token.expiry.time.ms",
+    "early.start.listeners",
+    "fetch.purgatory.purge.interval.requests",
+    "initial.broker.registration.timeout.ms",
+    "kafka.metrics.polling.interval.secs",
+    "kafka.metrics.reporters",
+    "leader.imbalance.check.interval.seconds",
+    "leader.imbalance.per.broker.percentage",
+    "log.dir.failure.timeout.ms",
+    "log.flush.offset.checkpoint.interval.ms",
+    "log.flush.start.offset.checkpoint.interval.ms",
+    "log.initial.task.delay.ms",
+    "max.connection.creation.rate",
+    "max.connections.per.ip.overrides",
+    "num.replica.alter.log.dirs.threads",
+    "offsets.load.buffer.size",
+    "offsets.topic.compression.codec",
+    "principal.builder.class",
+    "producer.id.expiration.check.interval.ms",
+    "producer.purgatory.purge.interval.requests",
+    "reserved.broker.max.id",
+    "security.providers",
+    "server.max.startup.time.ms",
+    "socket.connection.setup.timeout.max.ms",
+    "socket.connection.setup.timeout.ms",
+    "super.users",
+    "unstable.api.versions.enable",
+    "unstable.feature.versions.enable",
+];
+
+/// Families of keys of Kafka that are taken and ignored.
+const IGNORED_FAMILIES: &[&str] = &[
+    "broker.heartbeat.",
+    "broker.session.",
+    "confluent.",
+    "controller.",
+    "delegation.token.",
+    "group.consumer.",
+    "group.coordinator.",
+    "group.share.",
+    "group.streams.",
+    "listener.name.",
+    "log.cleaner.",
+    "log.local.",
+    "metadata.",
+    "metric.reporters",
+    "metrics.",
+    "quota.",
+    "quorum.",
+    "remote.",
+    "replica.",
+    "replication.quota.",
+    "sasl.",
+    "share.coordinator.",
+    "ssl.",
+    "telemetry.",
+    "transaction.",
+    "zookeeper.",
+];
+
+/// Whether Kafka knows this key and it means nothing here.
+pub(super) fn is_ignored(name: &str) -> bool {
+    IGNORED.contains(&name)
+        || IGNORED_FAMILIES
+            .iter()
+            .any(|family| name.starts_with(family))
+}
+
+/// Why this key is refused, if it is.
+pub(super) fn refusal(name: &str) -> Option<&'static str> {
+    REFUSED
+        .iter()
+        .find(|(refused, _)| *refused == name)
+        .map(|(_, why)| *why)
+}
