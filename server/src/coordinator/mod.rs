@@ -18,6 +18,11 @@ use ratel_storage::{Offset, PartitionId};
 use crate::clock::Timestamp;
 
 pub mod catalog;
+pub mod record;
+pub mod router;
+pub mod runtime;
+#[cfg(test)]
+pub(crate) mod testing;
 
 /// Names one waiting reply. Given out by the runtime, one per event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,0 +1,200 @@
+//! A partition for tests whose appends can be held back or made to fail.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::{Bytes, BytesMut};
+use ratel_storage::{
+    Appended, Batch, Bound, Durability, Offset, Offsets, Origin, Partition, PartitionId, Pending,
+    ProducerSummary, Read, ReadRequest, Slice, StorageError, TimeQuery, TimedOffset, TopicId,
+    Watch,
+};
+use tokio::sync::{Notify, oneshot};
+
+/// A log in memory under a test's thumb.
+#[derive(Default)]
+pub(crate) struct TestPartition {
+    state: Mutex<TestLog>,
+}
+
+#[derive(Default)]
+struct TestLog {
+    batches: Vec<(Offset, Offset, Bytes)>,
+    start: Offset,
+    end: Offset,
+    synced: Offset,
+    /// Syncs wait for [`TestPartition::release`].
+    held: Option<Vec<oneshot::Sender<Result<(), StorageError>>>>,
+    /// What the next appends answer instead of writing.
+    refusals: Vec<StorageError>,
+}
+
+impl TestPartition {
+    fn state(&self) -> MutexGuard<'_, TestLog> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hold back all syncs from here on.
+    pub(crate) fn hold(&self) {
+        self.state().held = Some(Vec::new());
+    }
+
+    /// Let the syncs that are held back end well, and later ones pass.
+    pub(crate) fn release(&self) {
+        let mut state = self.state();
+        state.synced = state.end;
+        for waiting in state.held.take().unwrap_or_default() {
+            let _ = waiting.send(Ok(()));
+        }
+    }
+
+    /// Let the syncs that are held back fail.
+    pub(crate) fn fail_syncs(&self) {
+        for waiting in self.state().held.take().unwrap_or_default() {
+            let _ = waiting.send(Err(StorageError::DiskFull));
+        }
+    }
+
+    /// How many syncs are held back.
+    pub(crate) fn held(&self) -> usize {
+        self.state().held.as_ref().map_or(0, Vec::len)
+    }
+
+    /// Have the next append fail.
+    pub(crate) fn refuse_next(&self, error: StorageError) {
+        self.state().refusals.push(error);
+    }
+
+    /// The base offsets of all batches that are left.
+    pub(crate) fn bases(&self) -> Vec<i64> {
+        self.state()
+            .batches
+            .iter()
+            .map(|(base, _, _)| base.get())
+            .collect()
+    }
+}
+
+impl Partition for TestPartition {
+    fn id(&self) -> PartitionId {
+        PartitionId {
+            topic: TopicId::from_u128(7),
+            index: 0,
+        }
+    }
+
+    fn append(
+        &self,
+        batch: &Batch,
+        origin: Origin,
+        durability: Durability,
+        _now_ms: i64,
+    ) -> Pending<Appended> {
+        assert_eq!(
+            (origin, durability),
+            (Origin::Coordinator, Durability::Synced)
+        );
+        let mut state = self.state();
+        if let Some(error) = state.refusals.pop() {
+            return Pending::ready(Err(error));
+        }
+        let base_offset = state.end;
+        let end_offset = base_offset.plus(i64::from(batch.header().count));
+        let mut bytes = BytesMut::from(&batch.bytes()[..]);
+        bytes[..8].copy_from_slice(&base_offset.get().to_be_bytes());
+        state
+            .batches
+            .push((base_offset, end_offset, bytes.freeze()));
+        state.end = end_offset;
+        let appended = Appended {
+            base_offset,
+            end_offset,
+            log_append_time_ms: -1,
+            start_offset: state.start,
+            duplicate: false,
+        };
+        match &mut state.held {
+            Some(held) => {
+                let (sender, receiver) = oneshot::channel();
+                held.push(sender);
+                Pending::later(async move {
+                    receiver
+                        .await
+                        .unwrap_or(Err(StorageError::Closed))
+                        .map(|()| appended)
+                })
+            }
+            None => {
+                state.synced = state.end;
+                Pending::ready(Ok(appended))
+            }
+        }
+    }
+
+    fn read(&self, request: ReadRequest) -> Pending<Read> {
+        let state = self.state();
+        let mut records = BytesMut::new();
+        for (_, end, bytes) in &state.batches {
+            let fits = records.len() + bytes.len() <= request.max_bytes || records.is_empty();
+            if *end > request.from && fits {
+                records.extend_from_slice(bytes);
+            }
+        }
+        drop(state);
+        Pending::ready(Ok(Read {
+            records: (!records.is_empty()).then(|| Slice::Bytes(records.freeze())),
+            offsets: self.offsets(),
+            behind_active: false,
+        }))
+    }
+
+    fn offsets(&self) -> Offsets {
+        let state = self.state();
+        Offsets {
+            start: state.start,
+            stable: state.synced,
+            high_watermark: state.synced,
+            end: state.end,
+            leader_epoch: 0,
+        }
+    }
+
+    fn watch(&self, _after: Offset, _notify: &Arc<Notify>) -> Watch {
+        Watch::new(|| {})
+    }
+
+    fn offset_at(&self, _: TimeQuery, _: Bound) -> Pending<Option<TimedOffset>> {
+        Pending::ready(Ok(None))
+    }
+
+    fn advance_start(&self, to: Offset) -> Pending<Offset> {
+        let mut state = self.state();
+        assert!(
+            to <= state.synced,
+            "the start stays below the high watermark"
+        );
+        state.start = state.start.max(to);
+        let start = state.start;
+        state.batches.retain(|(_, end, _)| *end > start);
+        Pending::ready(Ok(start))
+    }
+
+    fn producers(&self) -> Vec<ProducerSummary> {
+        Vec::new()
+    }
+
+    fn epoch_end(&self, _epoch: i32) -> Option<(i32, Offset)> {
+        None
+    }
+
+    fn size(&self) -> u64 {
+        0
+    }
+
+    fn segments(&self) -> usize {
+        1
+    }
+
+    fn damage(&self) -> Option<String> {
+        None
+    }
+}
