@@ -11,3 +11,4 @@ pub mod error;
 pub mod long_poll;
 pub mod metrics;
 pub mod net;
+pub mod start;

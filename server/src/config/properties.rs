@@ -12,8 +12,8 @@ pub(super) struct Property {
 /// The properties of a text, in its order.
 ///
 /// `#` and `!` begin comments; a backslash at a line's end continues it; `=`, `:` or white space
-/// ends a key; `\t`, `\n`, `\r`, `\f`, `\u` with four hex digits and a backslash before any other character mean
-/// what they mean in Java.
+/// ends a key; `\t`, `\n`, `\r`, `\f`, `\u` with four hex digits and a backslash before any other
+/// character mean what they mean in Java.
 ///
 /// Gives the line and what is wrong with it.
 pub(super) fn parse(text: &str) -> Result<Vec<Property>, (usize, String)> {
