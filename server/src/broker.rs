@@ -8,6 +8,7 @@ use ratel_storage::{Engine, Partition};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::coordinator::catalog::{Catalog, Topic};
+use crate::fetch_sessions::FetchSessions;
 use crate::metrics::Metrics;
 
 /// Everything a handler can reach.
@@ -22,6 +23,8 @@ pub struct Broker {
     pub catalog: Catalog,
     /// The cluster's id: 22 characters, the same across restarts (M-4).
     pub cluster_id: Arc<str>,
+    /// What consumers read, from one fetch to the next.
+    pub fetch_sessions: Arc<FetchSessions>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
 }

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config;
 pub mod coordinator;
 pub mod error;
+pub mod fetch_sessions;
 pub mod long_poll;
 pub mod metrics;
 pub mod net;

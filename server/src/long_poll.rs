@@ -4,7 +4,9 @@
 //! whose offset its end has passed. The order that loses no wake-up: arm, look again, sleep.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use ratel_storage::{Offset, Partition, Watch};
@@ -23,32 +25,29 @@ pub async fn within<T>(deadline: Instant, future: impl Future<Output = T>) -> Op
 }
 
 /// Waits for any of the partitions it is armed in.
+#[derive(Default)]
 pub struct LongPoll {
     notify: Arc<Notify>,
-    deadline: Instant,
 }
 
 impl LongPoll {
-    /// A wait of at most `max_wait`.
-    #[must_use]
-    pub fn new(max_wait: Duration) -> Self {
-        Self {
-            notify: Arc::new(Notify::new()),
-            deadline: deadline(max_wait),
-        }
-    }
-
     /// Have `partition` end the wait once its high watermark passes `after`. Look at the
     /// partition again before [`Self::wait`]: it may have passed already.
     pub fn arm(&self, partition: &dyn Partition, after: Offset) -> Watch {
         partition.watch(after, &self.notify)
     }
 
+    /// Whether a partition has woken this since the last wait. Asking takes the wake-up away.
+    pub fn take_wake_up(&self) -> bool {
+        let notified = pin!(self.notify.notified());
+        notified
+            .poll(&mut Context::from_waker(Waker::noop()))
+            .is_ready()
+    }
+
     /// Sleep until a partition wakes this, or the deadline: false then.
-    pub async fn wait(&self) -> bool {
-        within(self.deadline, self.notify.notified())
-            .await
-            .is_some()
+    pub async fn wait(&self, deadline: Instant) -> bool {
+        within(deadline, self.notify.notified()).await.is_some()
     }
 }
 
@@ -59,15 +58,25 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_wait_ends_at_its_deadline() {
         let began = Instant::now();
-        assert!(!LongPoll::new(Duration::from_millis(500)).wait().await);
+        let poll = LongPoll::default();
+        assert!(!poll.wait(deadline(Duration::from_millis(500))).await);
         assert_eq!(began.elapsed().as_millis(), 500);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_wake_up_before_the_wait_is_not_lost() {
-        let poll = LongPoll::new(Duration::from_secs(60));
+        let poll = LongPoll::default();
         poll.notify.notify_one();
-        assert!(poll.wait().await);
+        assert!(poll.wait(deadline(Duration::from_secs(60))).await);
+    }
+
+    #[test]
+    fn a_wake_up_is_taken_once() {
+        let poll = LongPoll::default();
+        assert!(!poll.take_wake_up());
+        poll.notify.notify_one();
+        assert!(poll.take_wake_up());
+        assert!(!poll.take_wake_up());
     }
 
     #[tokio::test(start_paused = true)]

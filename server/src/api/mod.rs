@@ -154,6 +154,7 @@ pub fn route(key: i16, version: i16) -> Result<&'static Route, WireError> {
 }
 
 mod api_versions;
+mod fetch;
 mod list_offsets;
 mod metadata;
 mod offset_for_leader_epoch;
@@ -162,6 +163,7 @@ mod produce;
 /// Every API that is spoken, in the order of the keys.
 pub const ROUTES: &[Route] = &[
     Route::of::<produce::Produce>(),                              // 0
+    Route::of::<fetch::Fetch>(),                                  // 1
     Route::of::<list_offsets::ListOffsets>(),                     // 2
     Route::of::<metadata::Metadata>(),                            // 3
     Route::of::<api_versions::ApiVersions>(),                     // 18

@@ -1,6 +1,6 @@
-//! Produce (key 0), versions 3 to 13 (advertised from 0, KAFKA-18659): append one batch to each
-//! of many partitions.
+//! Produce (key 0), versions 3 to 13: append one batch to each of many partitions.
 //!
+//! Advertised from 0, since librdkafka looks for that before it compresses (KAFKA-18659).
 //! All batches are checked and appended in the order of the request before the connection takes
 //! its next one; the answer waits for what `acks` asks (DC1 to DC3). Partitions fail one by one
 //! (P-3). Acks 0 has no answer, and a failure closes the connection (P-2). There is one replica,

@@ -126,6 +126,8 @@ keys! {
     fetch_max_bytes: usize = 57_671_680, "fetch.max.bytes", at_least(1024);
     /// Fetch sessions that are remembered at most.
     fetch_session_slots: usize = 1000, "max.incremental.fetch.session.cache.slots";
+    /// Partitions of all fetch sessions together at most.
+    fetch_session_partitions_max: usize = 200_000, "fetch.session.partitions.max", ours();
     /// Connections at most.
     max_connections: usize = 100_000, "max.connections", dynamic();
     /// Connections from one address at most.

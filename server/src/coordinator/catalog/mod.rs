@@ -22,10 +22,12 @@ impl Catalog {
     /// # Errors
     /// INVALID_TOPIC_EXCEPTION for a name that no topic can have, POLICY_VIOLATION above the
     /// limits of topics and partitions.
-    pub async fn create_automatically(&self, name: &str) -> Result<Arc<Topic>, ErrorCode> {
-        self.view
-            .topic(name)
-            .ok_or(ErrorCode::UnknownTopicOrPartition)
+    pub fn create_automatically(
+        &self,
+        name: &str,
+    ) -> impl Future<Output = Result<Arc<Topic>, ErrorCode>> + Send + use<> {
+        let topic = self.view.topic(name);
+        std::future::ready(topic.ok_or(ErrorCode::UnknownTopicOrPartition))
     }
 }
 
