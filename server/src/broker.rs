@@ -55,3 +55,63 @@ impl Broker {
         self.partition(&topic, index)
     }
 }
+
+#[cfg(test)]
+pub mod testing {
+    //! A broker without logs, for tests of what never reaches them.
+
+    use std::sync::Arc;
+
+    use ratel_storage::{Engine, LogSettings, Partition, PartitionId, Pending, StorageError};
+
+    use super::Broker;
+    use crate::clock::{Clock, SystemClock};
+    use crate::config::Config;
+    use crate::coordinator::catalog::{Catalog, View};
+    use crate::metrics::Metrics;
+
+    struct NoEngine;
+
+    impl Engine for NoEngine {
+        fn open(
+            &self,
+            id: PartitionId,
+            _: Arc<LogSettings>,
+        ) -> Result<Arc<dyn Partition>, StorageError> {
+            Err(StorageError::UnknownPartition(id))
+        }
+
+        fn partition(&self, _: PartitionId) -> Option<Arc<dyn Partition>> {
+            None
+        }
+
+        fn delete(&self, id: PartitionId) -> Result<(), StorageError> {
+            Err(StorageError::UnknownPartition(id))
+        }
+
+        fn upkeep(&self, _: i64) {}
+
+        fn complaints(&self) -> Vec<String> {
+            Vec::new()
+        }
+
+        fn close(&self) -> Pending<()> {
+            Pending::ready(Ok(()))
+        }
+    }
+
+    /// A broker of this configuration that keeps nothing.
+    pub fn broker(config: Config) -> Arc<Broker> {
+        Arc::new(Broker {
+            config: Arc::new(config),
+            clock: Arc::new(SystemClock::new()) as Arc<dyn Clock>,
+            engine: Arc::new(NoEngine),
+            catalog: Catalog {
+                view: Arc::new(View::default()),
+            },
+            cluster_id: "AAAAAAAAAAAAAAAAAAAAAA".into(),
+            fetch_sessions: crate::fetch_sessions::FetchSessions::new(10, 100),
+            metrics: Arc::new(Metrics::default()),
+        })
+    }
+}

@@ -12,4 +12,5 @@ pub mod fetch_sessions;
 pub mod long_poll;
 pub mod metrics;
 pub mod net;
+pub mod quota;
 pub mod start;

@@ -1,36 +1,119 @@
 //! ApiVersions (key 18), versions 0 to 4: which APIs and versions are spoken here.
 //!
 //! Answered before authentication and as often as asked (NET-8). A version above 4 is answered in
-//! v0 with UNSUPPORTED_VERSION and the range of this key alone (NET-3: `net/connection.rs`, since
-//! the body must not be parsed).
-//! - v3: client software name and version, checked (NET-5); flexible, but for the header (NET-2)
+//! v0 with UNSUPPORTED_VERSION and the range of this key alone, its body unread (NET-3).
+//! - v0: the ranges of versions
+//! - v1: throttle time, always 0
+//! - v2: as v1
+//! - v3: client software name and version, checked (NET-5); features (NET-6, NET-7); flexible,
+//!   but for the header (NET-2)
 //! - v4: features whose minimum is 0 are shown too (NET-6)
 
 use std::ops::RangeInclusive;
 
-use ratel_protocol::ApiKey;
-use ratel_protocol::messages::api_versions_response::ApiVersion;
+use bytes::Bytes;
+use ratel_protocol::messages::api_versions_response::{
+    ApiVersion, FinalizedFeatureKey, SupportedFeatureKey,
+};
 use ratel_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
+use ratel_protocol::{ApiKey, ErrorCode, StrBytes};
 
-use super::{Api, Context, Later, ROUTES};
+use super::{Api, Context, Later, ROUTES, Route};
 
 pub struct ApiVersions;
+
+/// A feature as clients see it (NET-7). Only what works is finalized, so only that is listed.
+struct Feature {
+    name: &'static str,
+    min: i16,
+    max: i16,
+    /// The level in force; 0 is off.
+    finalized: i16,
+}
+
+/// `metadata.version` 27 is 4.1-IV1: the release whose table of APIs is spoken here.
+const FEATURES: &[Feature] = &[Feature {
+    name: "metadata.version",
+    min: 7,
+    max: 27,
+    finalized: 27,
+}];
 
 impl Api for ApiVersions {
     type Request = ApiVersionsRequest;
     const KEY: ApiKey = ApiKey::ApiVersions;
     const VERSIONS: RangeInclusive<i16> = 0..=4;
 
-    async fn handle(cx: Context, _request: ApiVersionsRequest) -> Later {
-        let api_keys = ROUTES
-            .iter()
-            .map(|route| {
-                ApiVersion::default()
-                    .with_api_key(route.key as i16)
-                    .with_min_version(route.version_min)
-                    .with_max_version(route.version_max)
-            })
-            .collect();
-        cx.ready(&ApiVersionsResponse::default().with_api_keys(api_keys))
+    async fn handle(cx: Context, request: ApiVersionsRequest) -> Later {
+        let names = [
+            &request.client_software_name,
+            &request.client_software_version,
+        ];
+        if cx.version >= 3 && !names.iter().all(|name| is_software_name(name)) {
+            let refusal =
+                ApiVersionsResponse::default().with_error_code(ErrorCode::InvalidRequest.code());
+            return cx.ready(&refusal);
+        }
+        cx.ready(&answer(cx.version))
     }
+}
+
+fn answer(version: i16) -> ApiVersionsResponse {
+    let response =
+        ApiVersionsResponse::default().with_api_keys(ROUTES.iter().map(range_of).collect());
+    if version < 3 {
+        return response;
+    }
+    let supported = FEATURES
+        .iter()
+        .filter(|feature| version >= 4 || feature.min > 0)
+        .map(|feature| {
+            SupportedFeatureKey::default()
+                .with_name(StrBytes::from_static_str(feature.name))
+                .with_min_version(feature.min)
+                .with_max_version(feature.max)
+        })
+        .collect();
+    let finalized = FEATURES
+        .iter()
+        .filter(|feature| feature.finalized > 0)
+        .map(|feature| {
+            FinalizedFeatureKey::default()
+                .with_name(StrBytes::from_static_str(feature.name))
+                .with_min_version_level(feature.finalized)
+                .with_max_version_level(feature.finalized)
+        })
+        .collect();
+    response
+        .with_supported_features(supported)
+        .with_finalized_features_epoch(0)
+        .with_finalized_features(finalized)
+}
+
+fn range_of(route: &Route) -> ApiVersion {
+    ApiVersion::default()
+        .with_api_key(route.key as i16)
+        .with_min_version(route.advertised_min)
+        .with_max_version(route.version_max)
+}
+
+/// The frame that answers an ApiVersions request above our highest version (NET-3).
+pub fn unsupported(correlation_id: i32) -> Bytes {
+    let own = ROUTES
+        .iter()
+        .filter(|route| route.key == ApiKey::ApiVersions);
+    let response = ApiVersionsResponse::default()
+        .with_error_code(ErrorCode::UnsupportedVersion.code())
+        .with_api_keys(own.map(range_of).collect());
+    ratel_protocol::response::encode(ApiKey::ApiVersions, 0, correlation_id, &response)
+}
+
+/// Letters, digits, dots and dashes, the first and the last a letter or digit (NET-5).
+fn is_software_name(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    let ends = bytes.first().zip(bytes.last());
+    ends.is_some_and(|(first, last)| first.is_ascii_alphanumeric() && last.is_ascii_alphanumeric())
+        && bytes
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'))
 }

@@ -22,6 +22,10 @@ pub trait Api {
     const KEY: ApiKey;
     /// The versions that are spoken.
     const VERSIONS: RangeInclusive<i16>;
+    /// The lowest version that ApiVersions shows. Below `VERSIONS` only where clients look for an
+    /// old version that they never send (Produce: KAFKA-18659); such a request is refused like any
+    /// other that is not spoken.
+    const ADVERTISED_MIN: i16 = *Self::VERSIONS.start();
 
     /// Handle a request in two stages. The future returned here ends when the request's order is
     /// fixed (appended, or in a mailbox): only then does the connection take its next request.
@@ -86,6 +90,24 @@ pub enum Later {
     Wait(Pin<Box<dyn Future<Output = Answer> + Send>>),
 }
 
+impl Answer {
+    /// The bytes of it that lie in memory.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        match self {
+            Self::Body(bytes) => bytes.len(),
+            Self::Pieces(pieces) => pieces
+                .iter()
+                .map(|piece| match piece {
+                    Slice::Bytes(bytes) => bytes.len(),
+                    Slice::File(_) => 0,
+                })
+                .sum(),
+            Self::Nothing | Self::Close => 0,
+        }
+    }
+}
+
 impl Later {
     /// An answer that a future brings.
     pub fn wait(future: impl Future<Output = Answer> + Send + 'static) -> Self {
@@ -93,7 +115,9 @@ impl Later {
     }
 }
 
-type Handling = Pin<Box<dyn Future<Output = Result<Later, WireError>> + Send>>;
+/// A request in work: ends when its order is fixed. Fails if the body does not parse, which closes
+/// the connection (NET-4).
+pub type Handling = Pin<Box<dyn Future<Output = Result<Later, WireError>> + Send>>;
 
 /// One row of the table.
 pub struct Route {
@@ -103,6 +127,8 @@ pub struct Route {
     pub version_min: i16,
     /// The highest version that is spoken.
     pub version_max: i16,
+    /// The lowest version that ApiVersions shows.
+    pub advertised_min: i16,
     handle: fn(Context, Bytes) -> Handling,
 }
 
@@ -117,6 +143,7 @@ impl Route {
             key: A::KEY,
             version_min,
             version_max,
+            advertised_min: A::ADVERTISED_MIN,
             handle: Self::call::<A>,
         }
     }
@@ -129,11 +156,9 @@ impl Route {
     }
 
     /// Decode the body and handle it.
-    ///
-    /// # Errors
-    /// A body that does not parse, which closes the connection (NET-4).
-    pub async fn handle(&self, cx: Context, body: Bytes) -> Result<Later, WireError> {
-        (self.handle)(cx, body).await
+    #[must_use]
+    pub fn handle(&self, cx: Context, body: Bytes) -> Handling {
+        (self.handle)(cx, body)
     }
 }
 
@@ -159,6 +184,8 @@ mod list_offsets;
 mod metadata;
 mod offset_for_leader_epoch;
 mod produce;
+
+pub use api_versions::unsupported as unsupported_api_versions;
 
 /// Every API that is spoken, in the order of the keys.
 pub const ROUTES: &[Route] = &[

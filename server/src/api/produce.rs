@@ -40,6 +40,7 @@ impl Api for Produce {
     type Request = ProduceRequest;
     const KEY: ApiKey = ApiKey::Produce;
     const VERSIONS: RangeInclusive<i16> = 3..=13;
+    const ADVERTISED_MIN: i16 = 0;
 
     async fn handle(cx: Context, request: ProduceRequest) -> Later {
         let acks = request.acks;

@@ -1,0 +1,223 @@
+//! Listen and accept: one task per connection, counted, bounded, and drained at the end.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{sleep, timeout};
+
+use super::{Router, Session, connection, down};
+use crate::api;
+use crate::broker::Broker;
+use crate::metrics::{ConnectionGuard, Rejection};
+use crate::quota::Budget;
+
+/// Connections that may wait to be accepted. The system's default of 128 overflows in a burst,
+/// and each overflow costs its client a second.
+const BACKLOG: u32 = 4096;
+/// How long to wait after a failed accept; doubled up to the maximum while it goes on.
+const PAUSE_MIN: Duration = Duration::from_millis(5);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// Listen on `addr`; port 0 lets the system choose.
+///
+/// # Errors
+/// Whatever the system says, an address in use above all.
+pub fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if addr.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
+}
+
+/// What all listeners of one broker share.
+pub struct Network {
+    broker: Arc<Broker>,
+    budget: Arc<Budget>,
+    doors: Arc<Mutex<Doors>>,
+    router: Router,
+    shutdown: watch::Receiver<bool>,
+}
+
+impl Network {
+    /// The network of a broker, until `shutdown` turns true (or its sender goes).
+    #[must_use]
+    pub fn new(broker: Arc<Broker>, shutdown: watch::Receiver<bool>) -> Self {
+        Self {
+            budget: Arc::new(Budget::new(broker.config.memory_request_bytes)),
+            doors: Arc::default(),
+            broker,
+            router: api::route,
+            shutdown,
+        }
+    }
+
+    /// The same network, with other rows than those of the API table.
+    #[cfg(test)]
+    pub(super) fn with_router(self, router: Router) -> Self {
+        Self { router, ..self }
+    }
+
+    /// The memory of frames and answers in flight.
+    #[must_use]
+    pub fn budget(&self) -> &Arc<Budget> {
+        &self.budget
+    }
+
+    /// Accept and serve connections of the listener called `name` until shutdown; then stop
+    /// accepting, let what is in work finish for at most `shutdown.timeout.ms`, and close the
+    /// rest. Run it in a task of its own.
+    pub async fn serve(&self, listener: TcpListener, name: Arc<str>) {
+        let mut connections = JoinSet::new();
+        let mut shutdown = self.shutdown.clone();
+        let mut pause = PAUSE_MIN;
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, peer)) => {
+                        pause = PAUSE_MIN;
+                        self.open(&mut connections, stream, peer, &name);
+                    }
+                    Err(error) => pause = self.refused(&error, pause).await,
+                },
+                Some(ended) = connections.join_next() => self.ended(ended),
+                () = down(&mut shutdown) => break,
+            }
+        }
+        drop(listener);
+        let drained = timeout(
+            Duration::from_millis(self.broker.config.shutdown_timeout_ms),
+            async {
+                while let Some(ended) = connections.join_next().await {
+                    self.ended(ended);
+                }
+            },
+        );
+        if drained.await.is_err() {
+            tracing::warn!(
+                listener = %name,
+                connections = connections.len(),
+                "closing connections that still had requests in work"
+            );
+        }
+        connections.shutdown().await;
+    }
+
+    fn open(
+        &self,
+        connections: &mut JoinSet<()>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        name: &Arc<str>,
+    ) {
+        let permit = match Permit::take(&self.doors, &self.broker, peer.ip(), name) {
+            Ok(permit) => permit,
+            Err(reason) => {
+                tracing::debug!(%peer, reason = reason.label(), "connection refused");
+                self.broker.metrics.rejected(reason);
+                return;
+            }
+        };
+        // Fails only if the client is gone again.
+        let (Ok(local), Ok(())) = (stream.local_addr(), stream.set_nodelay(true)) else {
+            return;
+        };
+        let session = Arc::new(Session {
+            peer,
+            local,
+            listener: name.clone(),
+        });
+        let broker = self.broker.clone();
+        let budget = self.budget.clone();
+        let router = self.router;
+        let shutdown = self.shutdown.clone();
+        connections.spawn(async move {
+            connection::run(stream, session, broker, budget, router, shutdown).await;
+            drop(permit);
+        });
+    }
+
+    /// A failed accept: out of descriptors or memory most likely. Wait, and do not spin.
+    async fn refused(&self, error: &io::Error, pause: Duration) -> Duration {
+        if error.kind() == io::ErrorKind::ConnectionAborted {
+            return pause;
+        }
+        self.broker.metrics.rejected(Rejection::NoDescriptors);
+        if pause == PAUSE_MIN {
+            tracing::error!(%error, "cannot accept connections, trying on");
+        }
+        sleep(pause).await;
+        (pause * 2).min(PAUSE_MAX)
+    }
+
+    /// A panic costs its own connection and nothing else.
+    fn ended(&self, ended: Result<(), JoinError>) {
+        if let Err(error) = ended
+            && error.is_panic()
+        {
+            self.broker.metrics.rejected(Rejection::Panic);
+            tracing::error!(%error, "a handler panicked; its connection is closed");
+        }
+    }
+}
+
+/// Open connections, in all and by address.
+#[derive(Debug, Default)]
+struct Doors {
+    open: usize,
+    by_ip: HashMap<IpAddr, usize>,
+}
+
+/// The right to be connected. Given back when dropped.
+struct Permit {
+    doors: Arc<Mutex<Doors>>,
+    ip: IpAddr,
+    _counted: ConnectionGuard,
+}
+
+impl Permit {
+    fn take(
+        doors: &Arc<Mutex<Doors>>,
+        broker: &Broker,
+        ip: IpAddr,
+        listener: &Arc<str>,
+    ) -> Result<Self, Rejection> {
+        let mut open = doors.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.open >= broker.config.max_connections {
+            return Err(Rejection::MaxConnections);
+        }
+        let from_ip = open.by_ip.get(&ip).copied().unwrap_or(0);
+        if from_ip >= broker.config.max_connections_per_ip {
+            return Err(Rejection::MaxConnectionsPerIp);
+        }
+        open.open += 1;
+        open.by_ip.insert(ip, from_ip + 1);
+        Ok(Self {
+            doors: doors.clone(),
+            ip,
+            _counted: broker.metrics.connection(listener),
+        })
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut open = self.doors.lock().unwrap_or_else(PoisonError::into_inner);
+        open.open -= 1;
+        if let Some(count) = open.by_ip.get_mut(&self.ip) {
+            *count -= 1;
+            if *count == 0 {
+                open.by_ip.remove(&self.ip);
+            }
+        }
+    }
+}

@@ -1,0 +1,384 @@
+//! A network on port 0 whose rows are made for the test: each Heartbeat row answers as the
+//! request's group id tells it to.
+
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
+use ratel_protocol::messages::{HeartbeatRequest, HeartbeatResponse};
+use ratel_protocol::{ApiKey, WireError};
+use ratel_storage::Slice;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use super::{Network, bind};
+use crate::api::{self, Answer, Api, Context, Later, Route};
+use crate::broker::{Broker, testing};
+use crate::config::Config;
+use crate::metrics::Rejection;
+
+/// The ports of servers, one for each parked future that lives.
+static PARKED: Mutex<Vec<u16>> = Mutex::new(Vec::new());
+
+struct Parked(u16);
+
+impl Parked {
+    fn new(port: u16) -> Self {
+        PARKED.lock().expect("no panic under it").push(port);
+        Self(port)
+    }
+}
+
+impl Drop for Parked {
+    fn drop(&mut self) {
+        let mut parked = PARKED.lock().expect("no panic under it");
+        let place = parked.iter().position(|port| *port == self.0);
+        parked.swap_remove(place.expect("it was put there"));
+    }
+}
+
+/// Obeys the group id: `park <ms>`, `panic`, `nothing`, `close`, `big <bytes>`;
+/// anything else is answered at once with the request's generation as error code.
+struct Obedient;
+
+impl Api for Obedient {
+    type Request = HeartbeatRequest;
+    const KEY: ApiKey = ApiKey::Heartbeat;
+    const VERSIONS: RangeInclusive<i16> = 0..=3;
+
+    async fn handle(cx: Context, request: HeartbeatRequest) -> Later {
+        let code = i16::try_from(request.generation_id).unwrap_or(-1);
+        let body = HeartbeatResponse::default().with_error_code(code);
+        let mut words = request.group_id.split(' ');
+        let command = words.next().unwrap_or_default();
+        let number = words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
+        match command {
+            "park" => {
+                let parked = Parked::new(cx.session.local.port());
+                Later::wait(async move {
+                    sleep(Duration::from_millis(number)).await;
+                    drop(parked);
+                    cx.answer(&body)
+                })
+            }
+            "panic" => panic!("asked for"),
+            "nothing" => Later::Ready(Answer::Nothing),
+            "close" => Later::Ready(Answer::Close),
+            "big" => {
+                let mut frame = BytesMut::zeroed(4 + usize::try_from(number).expect("small"));
+                let length = i32::try_from(number).expect("small");
+                frame[..4].copy_from_slice(&length.to_be_bytes());
+                Later::Ready(Answer::Pieces(vec![Slice::Bytes(frame.freeze())]))
+            }
+            _ => cx.ready(&body),
+        }
+    }
+}
+
+static ROWS: [Route; 1] = [Route::of::<Obedient>()];
+
+fn router(key: i16, version: i16) -> Result<&'static Route, WireError> {
+    if key == ApiKey::Heartbeat as i16 && (0..=3).contains(&version) {
+        Ok(&ROWS[0])
+    } else {
+        api::route(key, version)
+    }
+}
+
+struct Server {
+    broker: Arc<Broker>,
+    address: std::net::SocketAddr,
+    shutdown: watch::Sender<bool>,
+    network: Arc<Network>,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+impl Server {
+    async fn start(config: Config) -> Self {
+        let broker = testing::broker(config);
+        let (shutdown, receiver) = watch::channel(false);
+        let network = Arc::new(Network::new(broker.clone(), receiver).with_router(router));
+        let listener = bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let serving = tokio::spawn({
+            let network = network.clone();
+            async move { network.serve(listener, "PLAINTEXT".into()).await }
+        });
+        Self {
+            broker,
+            address,
+            shutdown,
+            network,
+            serving,
+        }
+    }
+
+    async fn connect(&self) -> Client {
+        Client(TcpStream::connect(self.address).await.expect("accepts"))
+    }
+
+    /// Wait until so many requests are parked here.
+    async fn parks(&self, wanted: usize) {
+        for _ in 0..5000 {
+            let here = |port: &&u16| **port == self.address.port();
+            if PARKED
+                .lock()
+                .expect("no panic under it")
+                .iter()
+                .filter(here)
+                .count()
+                == wanted
+            {
+                return;
+            }
+            sleep(Duration::from_millis(1)).await;
+        }
+        panic!("there were never {wanted} parked requests");
+    }
+
+    /// Wait until `reason` was counted.
+    async fn rejected(&self, reason: Rejection) {
+        for _ in 0..500 {
+            if self.broker.metrics.rejections(reason) > 0 {
+                return;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{} was never counted", reason.label());
+    }
+}
+
+struct Client(TcpStream);
+
+impl Client {
+    async fn send(&mut self, bytes: &[u8]) {
+        self.0.write_all(bytes).await.expect("still open");
+    }
+
+    /// The next frame, or `None` when the server closed the connection.
+    async fn receive(&mut self) -> Option<Bytes> {
+        let read = async {
+            let length = self.0.read_i32().await.ok()?;
+            let mut frame = BytesMut::zeroed(usize::try_from(length).expect("not negative"));
+            self.0.read_exact(&mut frame).await.ok()?;
+            Some(frame.freeze())
+        };
+        timeout(Duration::from_secs(10), read)
+            .await
+            .expect("an answer or the end")
+    }
+
+    /// The correlation id and error code of the next Heartbeat answer.
+    async fn beat(&mut self) -> (i32, i16) {
+        let mut frame = self.receive().await.expect("an answer");
+        let correlation_id = frame.get_i32();
+        let body = HeartbeatResponse::decode(&mut frame, 0).expect("decodes");
+        (correlation_id, body.error_code)
+    }
+
+    async fn is_closed(&mut self) -> bool {
+        self.receive().await.is_none()
+    }
+}
+
+fn frame(key: i16, version: i16, correlation_id: i32, body: &[u8]) -> Vec<u8> {
+    let mut frame = Vec::new();
+    frame.put_i32(i32::try_from(8 + 2 + body.len()).expect("small"));
+    frame.put_i16(key);
+    frame.put_i16(version);
+    frame.put_i32(correlation_id);
+    frame.put_i16(-1);
+    frame.extend_from_slice(body);
+    frame
+}
+
+fn beat(correlation_id: i32, command: &str) -> Vec<u8> {
+    let mut body = BytesMut::new();
+    HeartbeatRequest::default()
+        .with_group_id(StrBytes::from_string(command.into()).into())
+        .with_generation_id(correlation_id)
+        .encode(&mut body, 0)
+        .expect("encodes");
+    frame(ApiKey::Heartbeat as i16, 0, correlation_id, &body)
+}
+
+#[tokio::test]
+async fn requests_are_answered_in_order_however_they_arrive() {
+    let server = Server::start(Config::default()).await;
+    let mut client = server.connect().await;
+    let mut bytes = Vec::new();
+    for id in 0..200 {
+        bytes.extend(beat(id, "answer"));
+    }
+    // In one write, then byte by byte across the frames' borders.
+    client.send(&bytes).await;
+    for id in 0..200 {
+        assert_eq!(client.beat().await, (id, i16::try_from(id).expect("small")));
+    }
+    client.0.set_nodelay(true).expect("open");
+    for byte in beat(7, "answer").iter().chain(&beat(8, "answer")) {
+        client.send(&[*byte]).await;
+    }
+    assert_eq!(client.beat().await, (7, 7));
+    assert_eq!(client.beat().await, (8, 8));
+}
+
+#[tokio::test]
+async fn net_9_a_parked_request_holds_answers_back_but_not_the_handling() {
+    let server = Server::start(Config::default()).await;
+    let mut client = server.connect().await;
+    let mut bytes = beat(1, "park 300");
+    bytes.extend(beat(2, "answer"));
+    bytes.extend(beat(3, "nothing"));
+    bytes.extend(beat(4, "close"));
+    client.send(&bytes).await;
+    sleep(Duration::from_millis(50)).await;
+    assert_eq!(client.beat().await, (1, 1));
+    assert_eq!(client.beat().await, (2, 2));
+    assert!(client.is_closed().await, "what stood before it was sent");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_takes_its_parked_request_along() {
+    let server = Server::start(Config::default()).await;
+    let mut client = server.connect().await;
+    client.send(&beat(1, "park 60000")).await;
+    server.parks(1).await;
+    drop(client);
+    server.parks(0).await;
+    assert_eq!(server.network.budget().used(), 0);
+}
+
+#[tokio::test]
+async fn a_panic_costs_one_connection() {
+    let server = Server::start(Config::default()).await;
+    let mut healthy = server.connect().await;
+    healthy.send(&beat(1, "answer")).await;
+    assert_eq!(healthy.beat().await, (1, 1));
+
+    let mut unlucky = server.connect().await;
+    unlucky.send(&beat(1, "panic")).await;
+    assert!(unlucky.is_closed().await);
+    server.rejected(Rejection::Panic).await;
+
+    healthy.send(&beat(2, "answer")).await;
+    assert_eq!(healthy.beat().await, (2, 2));
+}
+
+#[tokio::test]
+async fn shutdown_finishes_what_is_in_work_and_then_closes() {
+    let server = Server::start(Config::default()).await;
+    let mut busy = server.connect().await;
+    let mut idle = server.connect().await;
+    busy.send(&beat(5, "park 200")).await;
+    server.parks(1).await;
+    server.shutdown.send(true).expect("somebody listens");
+    assert_eq!(busy.beat().await, (5, 5));
+    assert!(busy.is_closed().await);
+    assert!(idle.is_closed().await);
+    server.serving.await.expect("ends by itself");
+    assert!(TcpStream::connect(server.address).await.is_err());
+}
+
+#[tokio::test]
+async fn net_1_absurd_lengths_close_the_connection() {
+    let server = Server::start(Config::default()).await;
+    for length in [i32::MAX, -1, i32::MIN, 0, 7, 104_857_601] {
+        let mut client = server.connect().await;
+        client.send(&length.to_be_bytes()).await;
+        assert!(client.is_closed().await, "{length}");
+    }
+    // Only Produce may be as large as socket.request.max.bytes.
+    let mut client = server.connect().await;
+    let mut head = Vec::new();
+    head.put_i32(104_857_600);
+    head.put_i16(ApiKey::Metadata as i16);
+    client.send(&head).await;
+    assert!(client.is_closed().await);
+    assert_eq!(
+        server.broker.metrics.rejections(Rejection::FrameTooLarge),
+        7
+    );
+}
+
+#[tokio::test]
+async fn net_4_what_is_unknown_or_does_not_parse_closes_the_connection() {
+    let server = Server::start(Config::default()).await;
+    let refused = [
+        frame(999, 0, 1, &[]),
+        frame(-1, 0, 1, &[]),
+        frame(ApiKey::Produce as i16, 2, 1, &[]),
+        frame(ApiKey::Heartbeat as i16, 4, 1, &[]),
+        frame(ApiKey::Heartbeat as i16, 0, 1, &[0xff; 3]),
+    ];
+    for bytes in refused {
+        let mut client = server.connect().await;
+        client.send(&bytes).await;
+        assert!(client.is_closed().await, "{bytes:?}");
+    }
+    assert_eq!(server.broker.metrics.rejections(Rejection::Malformed), 5);
+}
+
+#[tokio::test]
+async fn connections_above_the_limits_are_closed() {
+    let limits = |max_connections, max_connections_per_ip| Config {
+        max_connections,
+        max_connections_per_ip,
+        ..Config::default()
+    };
+    let cases = [
+        (limits(2, 10), Rejection::MaxConnections),
+        (limits(10, 2), Rejection::MaxConnectionsPerIp),
+    ];
+    for (config, reason) in cases {
+        let server = Server::start(config).await;
+        let first = server.connect().await;
+        let mut second = server.connect().await;
+        second.send(&beat(1, "answer")).await;
+        assert_eq!(second.beat().await, (1, 1));
+        assert!(server.connect().await.is_closed().await);
+        server.rejected(reason).await;
+        // A place that is given back can be taken again.
+        drop(first);
+        timeout(Duration::from_secs(5), async {
+            loop {
+                let mut third = server.connect().await;
+                let _ = third.0.write_all(&beat(1, "answer")).await;
+                if third.receive().await.is_some() {
+                    break;
+                }
+            }
+        })
+        .await
+        .expect("a place is free again");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_dawdles_is_closed() {
+    let config = Config {
+        frame_timeout_ms: 50,
+        write_timeout_ms: 50,
+        connections_max_idle_ms: 400,
+        ..Config::default()
+    };
+    let server = Server::start(config).await;
+    let mut slow = server.connect().await;
+    slow.send(&beat(1, "answer")[..9]).await;
+    assert!(slow.is_closed().await);
+    server.rejected(Rejection::FrameTimeout).await;
+
+    let mut deaf = server.connect().await;
+    deaf.send(&beat(1, "big 30000000")).await;
+    server.rejected(Rejection::WriteTimeout).await;
+    assert_eq!(server.broker.metrics.rejections(Rejection::Idle), 0);
+
+    let mut idle = server.connect().await;
+    assert!(idle.is_closed().await);
+    server.rejected(Rejection::Idle).await;
+    assert_eq!(server.network.budget().used(), 0);
+}
