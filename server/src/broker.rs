@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::coordinator::catalog::{Catalog, Topic};
 use crate::fetch_sessions::FetchSessions;
 use crate::metrics::Metrics;
+use crate::producer_ids::ProducerIds;
 
 /// Everything a handler can reach.
 pub struct Broker {
@@ -23,6 +24,8 @@ pub struct Broker {
     pub catalog: Catalog,
     /// The cluster's id: 22 characters, the same across restarts (M-4).
     pub cluster_id: Arc<str>,
+    /// Ids for idempotent producers.
+    pub producer_ids: ProducerIds,
     /// What consumers read, from one fetch to the next.
     pub fetch_sessions: Arc<FetchSessions>,
     /// What is counted.
@@ -69,6 +72,7 @@ pub mod testing {
     use crate::config::Config;
     use crate::coordinator::catalog::{Catalog, View};
     use crate::metrics::Metrics;
+    use crate::producer_ids::ProducerIds;
 
     struct NoEngine;
 
@@ -110,6 +114,7 @@ pub mod testing {
                 view: Arc::new(View::default()),
             },
             cluster_id: "AAAAAAAAAAAAAAAAAAAAAA".into(),
+            producer_ids: ProducerIds::default(),
             fetch_sessions: crate::fetch_sessions::FetchSessions::new(10, 100),
             metrics: Arc::new(Metrics::default()),
         })

@@ -151,7 +151,7 @@ fn found(cx: &Context, topic: &Topic) -> MetadataResponseTopic {
         .with_partitions(partitions)
 }
 
-fn partition(cx: &Context, topic: &Topic, index: i32) -> MetadataResponsePartition {
+pub(super) fn partition(cx: &Context, topic: &Topic, index: i32) -> MetadataResponsePartition {
     let node = cx.broker.config.node_id.into();
     let answer = MetadataResponsePartition::default()
         .with_partition_index(index)

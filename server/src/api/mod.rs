@@ -178,9 +178,21 @@ pub fn route(key: i16, version: i16) -> Result<&'static Route, WireError> {
     }
 }
 
+mod alter_partition_reassignments;
 mod api_versions;
+mod delete_records;
+mod describe_acls;
+mod describe_client_quotas;
+mod describe_cluster;
+mod describe_log_dirs;
+mod describe_producers;
+mod describe_quorum;
+mod describe_topic_partitions;
+mod elect_leaders;
 mod fetch;
+mod init_producer_id;
 mod list_offsets;
+mod list_partition_reassignments;
 mod metadata;
 mod offset_for_leader_epoch;
 mod produce;
@@ -194,5 +206,17 @@ pub const ROUTES: &[Route] = &[
     Route::of::<list_offsets::ListOffsets>(),                     // 2
     Route::of::<metadata::Metadata>(),                            // 3
     Route::of::<api_versions::ApiVersions>(),                     // 18
+    Route::of::<delete_records::DeleteRecords>(),                 // 21
+    Route::of::<init_producer_id::InitProducerId>(),              // 22
     Route::of::<offset_for_leader_epoch::OffsetForLeaderEpoch>(), // 23
+    Route::of::<describe_acls::DescribeAcls>(),                   // 29
+    Route::of::<describe_log_dirs::DescribeLogDirs>(),            // 35
+    Route::of::<elect_leaders::ElectLeaders>(),                   // 43
+    Route::of::<alter_partition_reassignments::AlterPartitionReassignments>(), // 45
+    Route::of::<list_partition_reassignments::ListPartitionReassignments>(), // 46
+    Route::of::<describe_client_quotas::DescribeClientQuotas>(),  // 48
+    Route::of::<describe_quorum::DescribeQuorum>(),               // 55
+    Route::of::<describe_cluster::DescribeCluster>(),             // 60
+    Route::of::<describe_producers::DescribeProducers>(),         // 61
+    Route::of::<describe_topic_partitions::DescribeTopicPartitions>(), // 75
 ];

@@ -4,6 +4,7 @@ mod view;
 
 pub use view::{Topic, View};
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use ratel_protocol::ErrorCode;
@@ -28,6 +29,17 @@ impl Catalog {
     ) -> impl Future<Output = Result<Arc<Topic>, ErrorCode>> + Send + use<> {
         let topic = self.view.topic(name);
         std::future::ready(topic.ok_or(ErrorCode::UnknownTopicOrPartition))
+    }
+
+    /// Hand out a block of producer ids that was never handed out before. That it was is durable
+    /// when this answers.
+    ///
+    /// # Errors
+    /// COORDINATOR_NOT_AVAILABLE if it cannot be written down.
+    pub fn producer_id_block(
+        &self,
+    ) -> impl Future<Output = Result<Range<i64>, ErrorCode>> + Send + use<> {
+        std::future::ready(Err(ErrorCode::CoordinatorNotAvailable))
     }
 }
 

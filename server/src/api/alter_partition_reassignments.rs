@@ -1,0 +1,77 @@
+//! AlterPartitionReassignments (key 45), versions 0 to 1: there is one node to be assigned to.
+//!
+//! A partition that is to lie on this node alone lies there already: success. Any other target
+//! is INVALID_REPLICA_ASSIGNMENT. There is nothing to cancel (null replicas):
+//! NO_REASSIGNMENT_IN_PROGRESS.
+//! - v1: whether the replication factor may change, echoed
+
+use std::ops::RangeInclusive;
+
+use ratel_protocol::messages::alter_partition_reassignments_request::ReassignablePartition;
+use ratel_protocol::messages::alter_partition_reassignments_response::{
+    ReassignablePartitionResponse, ReassignableTopicResponse,
+};
+use ratel_protocol::messages::{
+    AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse,
+};
+use ratel_protocol::{ApiKey, ErrorCode};
+
+use super::{Api, Context, Later};
+use crate::error::Refusal;
+
+pub struct AlterPartitionReassignments;
+
+impl Api for AlterPartitionReassignments {
+    type Request = AlterPartitionReassignmentsRequest;
+    const KEY: ApiKey = ApiKey::AlterPartitionReassignments;
+    const VERSIONS: RangeInclusive<i16> = 0..=1;
+
+    async fn handle(cx: Context, request: AlterPartitionReassignmentsRequest) -> Later {
+        let topics = request.topics.into_iter().map(|topic| {
+            let partitions = topic.partitions.iter();
+            let partitions = partitions
+                .map(|asked| partition(&cx, &topic.name, asked))
+                .collect();
+            ReassignableTopicResponse::default()
+                .with_name(topic.name)
+                .with_partitions(partitions)
+        });
+        cx.ready(
+            &AlterPartitionReassignmentsResponse::default()
+                .with_allow_replication_factor_change(request.allow_replication_factor_change)
+                .with_error_message(None)
+                .with_responses(topics.collect()),
+        )
+    }
+}
+
+fn partition(
+    cx: &Context,
+    topic: &str,
+    asked: &ReassignablePartition,
+) -> ReassignablePartitionResponse {
+    let answer = ReassignablePartitionResponse::default()
+        .with_partition_index(asked.partition_index)
+        .with_error_message(None);
+    match check(cx, topic, asked) {
+        Ok(()) => answer,
+        Err(refusal) => answer
+            .with_error_code(refusal.code.code())
+            .with_error_message(refusal.message),
+    }
+}
+
+fn check(cx: &Context, topic: &str, asked: &ReassignablePartition) -> Result<(), Refusal> {
+    cx.broker.partition_by_name(topic, asked.partition_index)?;
+    match asked.replicas.as_deref() {
+        None => Err(Refusal::new(
+            ErrorCode::NoReassignmentInProgress,
+            "nothing is being reassigned",
+        )),
+        Some([only]) if *only == cx.broker.config.node_id => Ok(()),
+        Some(_) => Err(Refusal::new(
+            ErrorCode::InvalidReplicaAssignment,
+            "this node is the only one that can hold a replica",
+        )),
+    }
+}

@@ -1,0 +1,27 @@
+//! DescribeAcls (key 29), versions 1 to 3: SECURITY_DISABLED, as there is no authorizer.
+//!
+//! - v2: flexible; v3: user resources
+
+use std::ops::RangeInclusive;
+
+use ratel_protocol::messages::{DescribeAclsRequest, DescribeAclsResponse};
+use ratel_protocol::{ApiKey, ErrorCode, StrBytes};
+
+use super::{Api, Context, Later};
+
+pub struct DescribeAcls;
+
+impl Api for DescribeAcls {
+    type Request = DescribeAclsRequest;
+    const KEY: ApiKey = ApiKey::DescribeAcls;
+    const VERSIONS: RangeInclusive<i16> = 1..=3;
+
+    async fn handle(cx: Context, _request: DescribeAclsRequest) -> Later {
+        let message = StrBytes::from_static_str("this server has no access control yet");
+        cx.ready(
+            &DescribeAclsResponse::default()
+                .with_error_code(ErrorCode::SecurityDisabled.code())
+                .with_error_message(Some(message)),
+        )
+    }
+}
