@@ -14,6 +14,10 @@ use bytes::Bytes;
 
 use crate::StorageError;
 
+mod builder;
+
+pub use builder::BatchBuilder;
+
 /// Bytes of a batch's header.
 pub const HEADER_BYTES: usize = 61;
 /// Where the CRC's cover begins.

@@ -9,14 +9,19 @@ pub mod disk_memory;
 pub mod engine;
 mod error;
 mod ids;
+pub mod local;
+mod log;
 mod mmap;
+pub mod record;
 mod settings;
 
-pub use batch::{Batch, BatchHeader};
+pub use batch::{Batch, BatchBuilder, BatchHeader};
 pub use engine::{
     Appended, Bound, Durability, Engine, FileRange, Offsets, Origin, Partition, Pending,
     ProducerSummary, Read, ReadRequest, Slice, TimeQuery, TimedOffset, Watch,
 };
 pub use error::StorageError;
 pub use ids::{Offset, PartitionId, Position, TopicId};
+pub use local::{LocalEngine, LocalOptions};
+pub use record::{Record, records};
 pub use settings::{LogSettings, TimestampType, Validation};

@@ -1,0 +1,213 @@
+//! Reading a partition: the look-up under the short lock, everything else without it.
+
+use std::sync::Arc;
+
+use crate::disk::{File, Open};
+use crate::local::partition::{LocalPartition, read_failed};
+use crate::log::index::{Covered, Index, IndexFile};
+use crate::log::reader::{self, Wanted, Window};
+use crate::log::segment::{self, Segment};
+use crate::log::{Located, Look};
+use crate::{Offset, Read, ReadRequest, Slice, StorageError};
+
+/// How often a look-up starts over because retention took the segment away meanwhile.
+const LOOKS_MAX: usize = 3;
+
+impl LocalPartition {
+    /// Read whole batches; blocks for the disk.
+    pub(super) fn read_now(&self, request: &ReadRequest) -> Result<Read, StorageError> {
+        let mut looks = 0;
+        loop {
+            let look = self.look(request)?;
+            let offsets = look.0;
+            let records = match look.1 {
+                Look::Empty => Ok(None),
+                Look::NeedsIndex(base) => {
+                    self.load_index(base)?;
+                    continue;
+                }
+                Look::Found(located) => self.read_located(request, located),
+            };
+            match records {
+                Ok(records) => {
+                    return Ok(Read {
+                        records,
+                        offsets,
+                        behind_active: look.2,
+                    });
+                }
+                // The segment was deleted between the look and the open: look again.
+                Err(StorageError::Io(error))
+                    if error.kind() == std::io::ErrorKind::NotFound && looks < LOOKS_MAX =>
+                {
+                    looks += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn look(&self, request: &ReadRequest) -> Result<(crate::Offsets, Look, bool), StorageError> {
+        let mut state = self.state();
+        self.check_usable(&state)?;
+        let look = state.log.look(request)?;
+        let behind = state.log.is_behind_active(request.from);
+        Ok((state.log.offsets(), look, behind))
+    }
+
+    fn read_located(
+        &self,
+        request: &ReadRequest,
+        mut located: Located,
+    ) -> Result<Option<Slice>, StorageError> {
+        let file = self.file(located.segment, located.file.take())?;
+        let wanted = Wanted {
+            from: request.from,
+            max_bytes: request.max_bytes as u64,
+            at_least_one: request.at_least_one,
+        };
+        match reader::span(&*file, &located, &wanted) {
+            Ok(None) => return Ok(None),
+            Ok(Some(span)) if span.1 <= located.verified => {
+                return reader::slice(&file, span).map(Some);
+            }
+            Ok(Some(_)) | Err(StorageError::CorruptBatch(_)) => {}
+            Err(error) => return Err(error),
+        }
+        self.verify(&*file, &mut located, &wanted)?;
+        match reader::span(&*file, &located, &wanted) {
+            Ok(None) => Ok(None),
+            Ok(Some(span)) => reader::slice(&file, span).map(Some),
+            Err(StorageError::CorruptBatch(why)) => Err(self.damaged(located.segment, why)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Check what was not looked at since start-up, and bound the read to what is good (DC6).
+    fn verify(
+        &self,
+        file: &dyn File,
+        located: &mut Located,
+        wanted: &Wanted,
+    ) -> Result<(), StorageError> {
+        let epochs = self.state().log.epochs().clone();
+        let verified = reader::verify(file, located, wanted, &epochs)?;
+        if let Some(segment) = self.state().log.segment_mut(located.segment) {
+            segment.verified.add(located.from, verified.end);
+        }
+        let damage = verified
+            .damage
+            .map(|why| self.damaged_at(located.segment, verified.end, why));
+        located.bound = located.bound.min(verified.end);
+        if located.stop > located.bound {
+            located.stop = located.from;
+        }
+        match (damage, reader::span(file, located, wanted)?) {
+            (Some(damage), None) => Err(damage),
+            _ => Ok(()),
+        }
+    }
+
+    fn damaged(&self, segment: Offset, why: &'static str) -> StorageError {
+        self.damaged_at(segment, 0, why)
+    }
+
+    /// A batch that is not what was written: from now on the partition is read-only (DC6).
+    pub(super) fn damaged_at(&self, base: Offset, position: u64, why: &str) -> StorageError {
+        let detail = format!(
+            "{}, byte {position}: {why}",
+            segment::path(&self.dir, base, "log").display()
+        );
+        let mut state = self.state();
+        if state.log.damage.is_none() {
+            tracing::error!(partition = %self.id, "{detail}: read-only from here on");
+            state.log.damage = Some(detail.clone());
+        }
+        StorageError::Corrupt {
+            partition: self.id,
+            detail,
+        }
+    }
+
+    /// Bring a segment's index in from its file, or make it again if the file is unusable.
+    pub(super) fn load_index(&self, base: Offset) -> Result<(), StorageError> {
+        let size = match self.state().log.segment_mut(base) {
+            Some(segment) => segment.size,
+            None => return Ok(()),
+        };
+        let path = segment::path(&self.dir, base, "index");
+        let usable = |index: &IndexFile| index.covered.base == base && index.covered.bytes == size;
+        let mapped = self.shared.disk.map(&path).ok().and_then(|bytes| {
+            let index = IndexFile::decode(bytes).ok()?;
+            usable(&index).then_some(index)
+        });
+        if let Some(index) = mapped {
+            self.state().log.set_index(base, index);
+            return Ok(());
+        }
+        tracing::debug!(partition = %self.id, segment = %base, "rebuilding an index");
+        let rebuilt = self.rebuild_index(base, size)?;
+        let covered = Covered {
+            base,
+            bytes: size,
+            max_timestamp: rebuilt.max_timestamp,
+        };
+        let bytes = IndexFile::encode(&covered, &rebuilt.index.entries());
+        // It can be made again at any time: a full disk is no reason to refuse the read.
+        if let Err(error) = self.write_index(&path, &bytes) {
+            tracing::debug!(partition = %self.id, segment = %base, "index not written: {error}");
+        }
+        let mut state = self.state();
+        if let Some(segment) = state.log.segment_mut(base)
+            && matches!(segment.index, Index::Unloaded)
+        {
+            segment.index = rebuilt.index;
+        }
+        Ok(())
+    }
+
+    fn rebuild_index(&self, base: Offset, size: u64) -> Result<Segment, StorageError> {
+        let file = self.file(base, None)?;
+        let interval = self.settings().index_interval_bytes;
+        let mut segment = Segment::new(base, 0);
+        let mut window = Window::hopping(&*file, size);
+        let mut expected = base;
+        while segment.size < size {
+            match window.hop(segment.size) {
+                Ok(Some(hop)) if hop.base() == expected => {
+                    segment.push(expected, &hop.header, hop.header.max_timestamp, interval);
+                    expected = hop.end_offset();
+                }
+                Ok(_) | Err(StorageError::CorruptBatch(_)) => {
+                    let _ = self.damaged_at(base, segment.size, "no batch where one was expected");
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(segment)
+    }
+
+    /// Write an index beside its place and move it there: half of one is never seen.
+    pub(super) fn write_index(&self, path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
+        let beside = path.with_extension("index.new");
+        let file: Arc<dyn File> = self.shared.disk.open(&beside, Open::Truncate)?;
+        file.write_at(&[std::io::IoSlice::new(bytes)], 0)?;
+        self.shared.disk.rename(&beside, path)
+    }
+
+    /// An open file and the read errors of its partition, for walks that hold no lock.
+    pub(super) fn open_segment(&self, base: Offset) -> Result<Arc<dyn File>, StorageError> {
+        let open = self
+            .state()
+            .log
+            .segment_mut(base)
+            .and_then(|segment| segment.file.clone());
+        self.file(base, open)
+    }
+
+    /// What a failure to open for reading means.
+    pub(super) fn read_error(&self, error: std::io::Error) -> StorageError {
+        read_failed(error)
+    }
+}

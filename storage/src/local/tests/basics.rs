@@ -1,0 +1,100 @@
+use super::*;
+
+#[test]
+fn what_is_appended_is_read_back_with_its_offsets() {
+    let rig = Rig::new();
+    let partition = rig.open(LogSettings::default());
+    let first = append(&partition, &batch(&["a", "b"]), Durability::Written).unwrap();
+    assert_eq!((first.base_offset.get(), first.end_offset.get()), (0, 2));
+    assert_eq!(first.log_append_time_ms, -1);
+    let second = append(&partition, &batch(&["c"]), Durability::Synced).unwrap();
+    assert_eq!((second.base_offset.get(), second.end_offset.get()), (2, 3));
+    let found = all_from(&partition, 0);
+    assert_eq!(found, [(0, "a".into()), (1, "b".into()), (2, "c".into())]);
+    assert_eq!(all_from(&partition, 2), [(2, "c".into())]);
+}
+
+#[test]
+fn dc_8_a_synced_batch_is_seen_only_after_the_sync() {
+    let rig = Rig::new();
+    let partition = rig.open(LogSettings::default());
+    rig.disk.hold_syncs();
+    let pending = partition.append(&batch(&["a"]), Origin::Client, Durability::Synced, NOW_MS);
+    let offsets = partition.offsets();
+    assert_eq!((offsets.high_watermark.get(), offsets.end.get()), (0, 1));
+    append(&partition, &batch(&["b"]), Durability::Written).unwrap();
+    assert_eq!(partition.offsets().high_watermark, Offset::ZERO);
+    assert_eq!(all_from(&partition, 0), []);
+    rig.disk.release_syncs();
+    assert_eq!(wait(pending).unwrap().base_offset, Offset::ZERO);
+    assert_eq!(all_from(&partition, 0).len(), 2);
+}
+
+#[test]
+fn a_log_is_there_again_after_the_process_died() {
+    let rig = Rig::new();
+    let partition = rig.open(LogSettings::default());
+    append(&partition, &batch(&["a", "b"]), Durability::Written).unwrap();
+    let rig = rig.crash();
+    let partition = rig.open(LogSettings::default());
+    append(&partition, &batch(&["c"]), Durability::Written).unwrap();
+    let found = all_from(&partition, 0);
+    assert_eq!(found, [(0, "a".into()), (1, "b".into()), (2, "c".into())]);
+}
+
+#[test]
+fn f_1_the_first_batch_comes_whatever_the_limit_and_later_ones_only_whole() {
+    let rig = Rig::new();
+    let partition = rig.open(LogSettings::default());
+    for value in ["a", "b", "c"] {
+        append(&partition, &batch(&[value]), Durability::Written).unwrap();
+    }
+    let bytes = batch(&["a"]).bytes().len();
+    assert_eq!(batches(&read_from(&partition, 0, 1).unwrap()).len(), 1);
+    assert_eq!(
+        batches(&read_from(&partition, 0, bytes * 2).unwrap()).len(),
+        2
+    );
+    assert_eq!(
+        batches(&read_from(&partition, 0, bytes * 3 - 1).unwrap()).len(),
+        2
+    );
+    let none = wait(partition.read(ReadRequest {
+        from: Offset::ZERO,
+        max_bytes: bytes - 1,
+        at_least_one: false,
+        bound: Bound::HighWatermark,
+    }));
+    assert!(none.unwrap().records.is_none());
+}
+
+#[test]
+fn f_6_offsets_outside_the_log_are_refused_and_the_end_is_not() {
+    let rig = Rig::new();
+    let partition = rig.open(LogSettings::default());
+    append(&partition, &batch(&["a", "b"]), Durability::Written).unwrap();
+    assert!(read_from(&partition, 2, 100).unwrap().records.is_none());
+    assert!(matches!(
+        read_from(&partition, 3, 100),
+        Err(StorageError::OffsetOutOfRange { offset, start, end })
+            if (offset.get(), start.get(), end.get()) == (3, 0, 2)
+    ));
+}
+
+#[test]
+fn a_deleted_partition_lets_its_waiters_go_and_its_files_are_gone() {
+    let rig = Rig::new();
+    let partition = rig.open(LogSettings::default());
+    append(&partition, &batch(&["a"]), Durability::Synced).unwrap();
+    let notify = Arc::new(tokio::sync::Notify::new());
+    let _watch = partition.watch(Offset::new(5), &notify);
+    rig.engine.delete(id(0)).unwrap();
+    assert!(rig.engine.partition(id(0)).is_none());
+    assert!(matches!(
+        append(&partition, &batch(&["b"]), Durability::Written),
+        Err(StorageError::UnknownPartition(_))
+    ));
+    let mut woken = pin!(notify.notified());
+    assert!(woken.as_mut().enable());
+    assert_eq!(rig.disk.list(Path::new("data/topics")).unwrap(), []);
+}

@@ -1,0 +1,135 @@
+//! What a client's batch must fulfil before it is appended (P-7 to P-11, P-14).
+
+use crate::batch::BatchHeader;
+use crate::log::index::NO_TIMESTAMP;
+use crate::record;
+use crate::{Batch, LogSettings, StorageError, TimestampType, Validation};
+
+/// The codecs there are: none, gzip, snappy, lz4, zstd.
+const CODEC_MAX: i16 = 4;
+
+/// Check a batch from a producer on the network.
+///
+/// # Errors
+/// The first rule that it breaks.
+pub(crate) fn check_client(
+    batch: &Batch,
+    settings: &LogSettings,
+    now_ms: i64,
+) -> Result<(), StorageError> {
+    let header = batch.header();
+    check_size(header, settings)?;
+    check_shape(header)?;
+    check_time(header, settings, now_ms)?;
+    if settings.validation == Validation::Records {
+        check_records(batch, settings, now_ms)?;
+    }
+    Ok(())
+}
+
+/// The size rules alone, which hold for everybody's batches.
+pub(crate) fn check_segment(
+    header: &BatchHeader,
+    settings: &LogSettings,
+) -> Result<(), StorageError> {
+    let limit = usize::try_from(settings.segment_bytes).unwrap_or(usize::MAX);
+    if header.bytes > limit {
+        return Err(StorageError::BatchAboveSegment {
+            bytes: header.bytes,
+            limit,
+        });
+    }
+    Ok(())
+}
+
+fn check_size(header: &BatchHeader, settings: &LogSettings) -> Result<(), StorageError> {
+    if header.bytes > settings.max_message_bytes {
+        return Err(StorageError::BatchTooLarge {
+            bytes: header.bytes,
+            limit: settings.max_message_bytes,
+        });
+    }
+    check_segment(header, settings)
+}
+
+fn check_shape(header: &BatchHeader) -> Result<(), StorageError> {
+    let invalid = |why| Err(StorageError::InvalidBatch(why));
+    if header.base_offset != 0 {
+        return invalid("a producer's batch begins at offset 0");
+    }
+    if header.is_control() {
+        return invalid("producers do not write control batches");
+    }
+    if header.count <= 0 || header.last_offset_delta != header.count - 1 {
+        return invalid("the count of records does not fit the offsets");
+    }
+    if header.codec() > CODEC_MAX {
+        return invalid("an unknown compression codec");
+    }
+    if header.producer_id >= 0 && (header.base_sequence < 0 || header.producer_epoch < 0) {
+        return invalid("an idempotent producer's batch has an epoch and a sequence");
+    }
+    Ok(())
+}
+
+fn check_time(
+    header: &BatchHeader,
+    settings: &LogSettings,
+    now_ms: i64,
+) -> Result<(), StorageError> {
+    if header.is_log_append_time() {
+        return Err(StorageError::InvalidTimestamp(
+            "producers do not set the timestamp type to LogAppendTime".into(),
+        ));
+    }
+    check_timestamp(header.max_timestamp, settings, now_ms)?;
+    check_timestamp(
+        header.base_timestamp.min(header.max_timestamp),
+        settings,
+        now_ms,
+    )
+}
+
+fn check_timestamp(
+    timestamp: i64,
+    settings: &LogSettings,
+    now_ms: i64,
+) -> Result<(), StorageError> {
+    if settings.timestamp_type != TimestampType::CreateTime || timestamp == NO_TIMESTAMP {
+        return Ok(());
+    }
+    if timestamp > now_ms.saturating_add(settings.timestamp_after_max_ms) {
+        return Err(StorageError::InvalidTimestamp(format!(
+            "timestamp {timestamp} is more than message.timestamp.after.max.ms={} after {now_ms}",
+            settings.timestamp_after_max_ms
+        )));
+    }
+    if timestamp < now_ms.saturating_sub(settings.timestamp_before_max_ms) {
+        return Err(StorageError::InvalidTimestamp(format!(
+            "timestamp {timestamp} is more than message.timestamp.before.max.ms={} before {now_ms}",
+            settings.timestamp_before_max_ms
+        )));
+    }
+    Ok(())
+}
+
+fn check_records(batch: &Batch, settings: &LogSettings, now_ms: i64) -> Result<(), StorageError> {
+    let header = batch.header();
+    let mut expected = 0;
+    record::walk(batch, |record| {
+        if record.offset_delta != expected {
+            return Err(StorageError::InvalidBatch(
+                "a record's offset is out of line",
+            ));
+        }
+        expected += 1;
+        let timestamp = header.base_timestamp.saturating_add(record.timestamp_delta);
+        check_timestamp(timestamp, settings, now_ms)
+    })?;
+    if expected != header.count {
+        return Err(StorageError::InvalidBatch(
+            "the batch holds fewer records than it says",
+        ));
+    }
+    Ok(())
+}

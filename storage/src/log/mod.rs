@@ -1,0 +1,410 @@
+//! One log: ordered segments, their indexes, and the offsets that readers and writers go by.
+//!
+//! Synchronous, without locks, threads or a clock: `local/` wraps it. [`Log`] is what readers
+//! look at, under a lock that is never held over a write; [`writer::Writer`] is what only the one
+//! appender needs.
+
+#![allow(dead_code)] // Recovery and checkpoints use the rest.
+
+pub(crate) mod checks;
+pub(crate) mod epochs;
+pub(crate) mod index;
+pub(crate) mod producers;
+pub(crate) mod ranges;
+pub(crate) mod reader;
+pub(crate) mod recovery;
+pub(crate) mod segment;
+pub(crate) mod writer;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::batch::BatchHeader;
+use crate::disk::File;
+use crate::log::epochs::Epochs;
+use crate::log::index::{Entry, Index, IndexFile};
+use crate::log::segment::Segment;
+use crate::{Bound, Offset, Offsets, Position, ReadRequest, StorageError};
+
+/// A batch boundary: an offset and where it lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Place {
+    /// The offset of the batch that begins here.
+    pub offset: Offset,
+    /// The base offset of the segment.
+    pub segment: Offset,
+    /// The byte in the segment.
+    pub position: Position,
+}
+
+/// A batch that was written and is to be shown.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Written<'a> {
+    /// Where it begins.
+    pub place: Place,
+    /// Its header, as it came.
+    pub header: &'a BatchHeader,
+    /// Its largest timestamp, as stored.
+    pub max_timestamp: i64,
+    /// Its leader epoch.
+    pub leader_epoch: i32,
+    /// Whether it is shown only once it is synced (acks=all).
+    pub wait_for_sync: bool,
+    /// The configured index interval.
+    pub index_interval_bytes: u32,
+    /// Wall time, ms.
+    pub now_ms: i64,
+}
+
+/// What a read needs of a segment, taken in one look.
+#[derive(Debug)]
+pub(crate) struct Located {
+    /// The segment's base offset.
+    pub segment: Offset,
+    /// Its file, if open.
+    pub file: Option<Arc<dyn File>>,
+    /// The offset of the batch at `from`.
+    pub offset: Offset,
+    /// Where to begin looking.
+    pub from: Position,
+    /// An indexed batch not past `from + max_bytes`, to look for the end from.
+    pub stop: Position,
+    /// No byte from here on may be given.
+    pub bound: Position,
+    /// Bytes of whole batches in the segment.
+    pub size: Position,
+    /// `from..verified` has been checked (DC6).
+    pub verified: Position,
+}
+
+/// The answer to "where does this read begin".
+#[derive(Debug)]
+pub(crate) enum Look {
+    /// Nothing to give.
+    Empty,
+    /// Here.
+    Found(Located),
+    /// The segment's index must be loaded first.
+    NeedsIndex(Offset),
+}
+
+/// One log, as readers see it.
+#[derive(Debug)]
+pub(crate) struct Log {
+    segments: Vec<Segment>,
+    start: Offset,
+    end: Place,
+    high: Place,
+    /// Everything before it is on stable storage.
+    durable: Place,
+    /// Batches sent with acks=all that are not synced yet, in order.
+    pending: VecDeque<Place>,
+    epochs: Epochs,
+    /// The epoch of the next append.
+    pub leader_epoch: i32,
+    /// Since when something is unsynced, wall time, ms.
+    unsynced_since_ms: Option<i64>,
+    /// The newest segment whose directory entry is not durable.
+    entry_unsynced: Option<Offset>,
+    /// Why the log is read-only.
+    pub damage: Option<String>,
+}
+
+impl Log {
+    /// A log of these segments, all of it synced. `start` may lie inside the first.
+    pub fn new(
+        segments: Vec<Segment>,
+        start: Offset,
+        end: Offset,
+        epochs: Epochs,
+        leader_epoch: i32,
+    ) -> Self {
+        let last = segments.last();
+        let place = Place {
+            offset: end,
+            segment: last.map_or(end, |segment| segment.base),
+            position: last.map_or(0, |segment| segment.size),
+        };
+        Self {
+            segments,
+            start,
+            end: place,
+            high: place,
+            durable: place,
+            pending: VecDeque::new(),
+            epochs,
+            leader_epoch,
+            unsynced_since_ms: None,
+            entry_unsynced: None,
+            damage: None,
+        }
+    }
+
+    /// The offsets now.
+    pub fn offsets(&self) -> Offsets {
+        Offsets {
+            start: self.start,
+            stable: self.high.offset,
+            high_watermark: self.high.offset,
+            end: self.end.offset,
+            leader_epoch: self.leader_epoch,
+        }
+    }
+
+    /// One past the last record, and where it lies.
+    pub fn end(&self) -> Place {
+        self.end
+    }
+
+    /// Everything before it is on stable storage.
+    pub fn durable(&self) -> Place {
+        self.durable
+    }
+
+    /// The segments, oldest first.
+    pub fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    /// The segments, for filling in files and indexes.
+    pub fn segments_mut(&mut self) -> &mut [Segment] {
+        &mut self.segments
+    }
+
+    /// The segment with this base offset.
+    pub fn segment_mut(&mut self, base: Offset) -> Option<&mut Segment> {
+        let at = self
+            .segments
+            .binary_search_by_key(&base, |segment| segment.base)
+            .ok()?;
+        Some(&mut self.segments[at])
+    }
+
+    /// The leader epochs.
+    pub fn epochs(&self) -> &Epochs {
+        &self.epochs
+    }
+
+    /// Bytes of all segments.
+    pub fn size(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.size).sum()
+    }
+
+    /// A segment begins at the end of the log.
+    pub fn roll(&mut self, file: Arc<dyn File>, now_ms: i64) {
+        let base = self.end.offset;
+        let mut segment = Segment::new(base, now_ms);
+        segment.file = Some(file);
+        self.segments.push(segment);
+        let begin = Place {
+            offset: base,
+            segment: base,
+            position: 0,
+        };
+        if self.high.offset == base {
+            self.high = begin;
+        }
+        self.end = begin;
+        self.entry_unsynced = Some(base);
+    }
+
+    /// Show a batch that was written at the end. Says whether the high watermark moved.
+    pub fn publish(&mut self, written: &Written<'_>) -> bool {
+        let Written { place, header, .. } = *written;
+        let bytes = header.bytes as u64;
+        let interval = written.index_interval_bytes;
+        if let Some(segment) = self.segments.last_mut() {
+            segment.push(place.offset, header, written.max_timestamp, interval);
+            segment.verified.add(place.position, place.position + bytes);
+            segment.appended_ms = written.now_ms;
+            segment.used = true;
+        }
+        self.epochs.note(written.leader_epoch, place.offset);
+        self.end = Place {
+            offset: place.offset.plus(i64::from(header.last_offset_delta) + 1),
+            segment: place.segment,
+            position: place.position + bytes,
+        };
+        self.unsynced_since_ms.get_or_insert(written.now_ms);
+        if written.wait_for_sync {
+            self.pending.push_back(place);
+        }
+        self.raise_high()
+    }
+
+    /// Everything before `through` is on stable storage. Says whether the high watermark moved.
+    pub fn synced(&mut self, through: Place) -> bool {
+        if through.offset <= self.durable.offset && self.entry_unsynced.is_none() {
+            return false;
+        }
+        if through.offset > self.durable.offset {
+            self.durable = through;
+        }
+        if self
+            .entry_unsynced
+            .is_some_and(|base| base <= through.segment)
+        {
+            self.entry_unsynced = None;
+        }
+        if self.durable.offset >= self.end.offset {
+            self.unsynced_since_ms = None;
+        }
+        while self
+            .pending
+            .front()
+            .is_some_and(|place| place.offset < through.offset)
+        {
+            self.pending.pop_front();
+        }
+        self.raise_high()
+    }
+
+    fn raise_high(&mut self) -> bool {
+        let to = self.pending.front().copied().unwrap_or(self.end);
+        let moved = to.offset > self.high.offset;
+        if moved {
+            self.high = to;
+        }
+        moved
+    }
+
+    /// The segments with unsynced bytes, oldest first, with the first such byte of each.
+    pub fn unsynced(&self) -> impl Iterator<Item = (&Segment, Position)> {
+        let durable = self.durable;
+        self.segments.iter().filter_map(move |segment| {
+            let from = match segment.base.cmp(&durable.segment) {
+                std::cmp::Ordering::Less => return None,
+                std::cmp::Ordering::Equal => durable.position,
+                std::cmp::Ordering::Greater => 0,
+            };
+            (from < segment.size).then_some((segment, from))
+        })
+    }
+
+    /// Whether the partition's directory has entries that are not durable.
+    pub fn has_unsynced_entry(&self) -> bool {
+        self.entry_unsynced.is_some()
+    }
+
+    /// How many records are unsynced.
+    pub fn unsynced_records(&self) -> u64 {
+        let count = self.end.offset.get() - self.durable.offset.get();
+        u64::try_from(count).unwrap_or(0)
+    }
+
+    /// Since when something is unsynced, wall time, ms.
+    pub fn unsynced_since_ms(&self) -> Option<i64> {
+        self.unsynced_since_ms
+    }
+
+    /// How far this bound lets a reader see.
+    pub fn bound(&self, bound: Bound) -> Place {
+        match bound {
+            Bound::HighWatermark | Bound::Stable => self.high,
+            Bound::End => self.end,
+        }
+    }
+
+    /// Whether `from` lies before the active segment (F-3).
+    pub fn is_behind_active(&self, from: Offset) -> bool {
+        self.segments
+            .last()
+            .is_some_and(|active| from < active.base)
+    }
+
+    /// Where a read begins (F-6).
+    ///
+    /// # Errors
+    /// [`StorageError::OffsetOutOfRange`].
+    pub fn look(&mut self, request: &ReadRequest) -> Result<Look, StorageError> {
+        let (from, bound) = (request.from, self.bound(request.bound));
+        if from < self.start || from > self.end.offset {
+            return Err(StorageError::OffsetOutOfRange {
+                offset: from,
+                start: self.start,
+                end: self.end.offset,
+            });
+        }
+        if from >= bound.offset {
+            return Ok(Look::Empty);
+        }
+        let after = self
+            .segments
+            .partition_point(|segment| segment.base <= from);
+        let Some(at) = after.checked_sub(1) else {
+            return Ok(Look::Empty);
+        };
+        let segment = &mut self.segments[at];
+        if matches!(segment.index, Index::Unloaded) {
+            return Ok(Look::NeedsIndex(segment.base));
+        }
+        segment.used = true;
+        let first = segment.before(from);
+        Ok(Look::Found(located(
+            segment,
+            first,
+            bound,
+            request.max_bytes,
+        )))
+    }
+
+    /// Drop the segments that lie wholly before `start`, and give them.
+    pub fn advance_start(&mut self, start: Offset) -> Vec<Segment> {
+        self.start = self.start.max(start);
+        let mut gone = 0;
+        while let Some(next) = self.segments.get(gone + 1)
+            && next.base <= self.start
+        {
+            gone += 1;
+        }
+        // The active segment goes too once nothing of it is left and readers see its end.
+        if self.start == self.end.offset
+            && self.segments.last().is_some_and(|active| active.size > 0)
+        {
+            gone = self.segments.len();
+        }
+        let gone: Vec<Segment> = self.segments.drain(..gone).collect();
+        if self.segments.is_empty() && !gone.is_empty() {
+            let place = Place {
+                offset: self.end.offset,
+                segment: self.end.offset,
+                position: 0,
+            };
+            (self.end, self.high, self.durable) = (place, place, place);
+            self.entry_unsynced = None;
+            self.unsynced_since_ms = None;
+            self.pending.clear();
+        }
+        self.epochs.trim(self.start);
+        gone
+    }
+
+    /// Give a segment the index read from its file.
+    pub fn set_index(&mut self, base: Offset, file: IndexFile) {
+        if let Some(segment) = self.segment_mut(base)
+            && matches!(segment.index, Index::Unloaded)
+        {
+            segment.index = Index::Mapped(file);
+        }
+    }
+}
+
+fn located(segment: &Segment, first: Entry, bound: Place, max_bytes: usize) -> Located {
+    let from = u64::from(first.position);
+    let bound = if segment.base < bound.segment {
+        segment.size
+    } else {
+        bound.position
+    };
+    let most = from.saturating_add(max_bytes as u64).min(bound);
+    Located {
+        segment: segment.base,
+        file: segment.file.clone(),
+        offset: segment.base.plus(i64::from(first.offset)),
+        from,
+        stop: u64::from(segment.before_position(most).position),
+        bound,
+        size: segment.size,
+        verified: segment.verified.reach(from),
+    }
+}

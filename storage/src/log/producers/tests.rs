@@ -1,0 +1,111 @@
+use super::*;
+
+fn header(id: i64, epoch: i16, sequence: i32, count: i32) -> BatchHeader {
+    BatchHeader {
+        base_offset: 0,
+        bytes: 100,
+        leader_epoch: 0,
+        crc: 0,
+        attributes: 0,
+        last_offset_delta: count - 1,
+        base_timestamp: 5,
+        max_timestamp: 5,
+        producer_id: id,
+        producer_epoch: epoch,
+        base_sequence: sequence,
+        count,
+    }
+}
+
+fn send(producers: &mut Producers, header: &BatchHeader, base: i64) {
+    assert_eq!(producers.check(header).unwrap(), None);
+    producers.apply(header, Offset::new(base), 1);
+}
+
+fn refused(producers: &Producers, header: &BatchHeader) -> (i32, i32) {
+    match producers.check(header) {
+        Err(StorageError::OutOfOrderSequence {
+            expected, found, ..
+        }) => (expected, found),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn p_15_each_of_the_last_five_batches_is_recognised_and_no_older_one() {
+    let mut producers = Producers::default();
+    for n in 0..6 {
+        send(&mut producers, &header(1, 0, n * 2, 2), i64::from(n) * 10);
+    }
+    for n in 1..6 {
+        let sent = producers.check(&header(1, 0, n * 2, 2)).unwrap().unwrap();
+        assert_eq!(sent.base, Offset::new(i64::from(n) * 10));
+        assert_eq!(sent.end, Offset::new(i64::from(n) * 10 + 2));
+    }
+    assert_eq!(refused(&producers, &header(1, 0, 0, 2)), (12, 0));
+}
+
+#[test]
+fn p_15_a_partial_overlap_is_no_duplicate() {
+    let mut producers = Producers::default();
+    send(&mut producers, &header(1, 0, 0, 4), 0);
+    assert_eq!(refused(&producers, &header(1, 0, 0, 3)), (4, 0));
+    assert_eq!(refused(&producers, &header(1, 0, 2, 2)), (4, 2));
+}
+
+#[test]
+fn p_16_the_next_sequence_is_one_on_and_wraps() {
+    let mut producers = Producers::default();
+    send(&mut producers, &header(1, 0, i32::MAX - 1, 2), 0);
+    assert_eq!(refused(&producers, &header(1, 0, 1, 1)), (0, 1));
+    send(&mut producers, &header(1, 0, 0, 1), 2);
+    assert_eq!(refused(&producers, &header(1, 0, 3, 1)), (1, 3));
+}
+
+#[test]
+fn p_16_a_batch_may_cross_the_wrap() {
+    let mut producers = Producers::default();
+    send(&mut producers, &header(1, 0, i32::MAX, 3), 0);
+    assert_eq!(producers.summaries()[0].last_sequence, 1);
+    send(&mut producers, &header(1, 0, 2, 1), 3);
+}
+
+#[test]
+fn p_17_a_higher_epoch_begins_at_zero_and_fences_the_lower() {
+    let mut producers = Producers::default();
+    send(&mut producers, &header(1, 0, 0, 3), 0);
+    assert_eq!(refused(&producers, &header(1, 1, 3, 1)), (0, 3));
+    send(&mut producers, &header(1, 1, 0, 1), 3);
+    assert!(matches!(
+        producers.check(&header(1, 0, 3, 1)),
+        Err(StorageError::ProducerFenced {
+            producer_id: 1,
+            current: 1,
+            found: 0
+        })
+    ));
+}
+
+#[test]
+fn p_18_an_expired_producer_may_send_any_sequence() {
+    let mut producers = Producers::default();
+    send(&mut producers, &header(1, 0, 0, 3), 0);
+    producers.expire(1);
+    assert_eq!(producers.len(), 1);
+    producers.expire(2);
+    assert_eq!(producers.len(), 0);
+    send(&mut producers, &header(1, 0, 77, 1), 3);
+}
+
+#[test]
+fn the_longest_silent_go_first_when_there_are_too_many() {
+    let mut producers = Producers::default();
+    for id in 0..16 {
+        producers.apply(&header(id, 0, 0, 1), Offset::ZERO, 100 - id);
+    }
+    producers.limit(17);
+    assert_eq!(producers.len(), 16);
+    producers.limit(16);
+    assert_eq!(producers.len(), 14);
+    assert!(!producers.contains(15) && !producers.contains(14) && producers.contains(13));
+}

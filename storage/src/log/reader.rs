@@ -1,0 +1,250 @@
+//! Reads whole batches out of a segment's file, without the log's lock.
+
+use std::sync::Arc;
+
+use crate::batch::{BatchHeader, CRC_FROM, HEADER_BYTES};
+use crate::disk::{File, read_exact_at};
+use crate::engine::FileRange;
+use crate::log::Located;
+use crate::log::epochs::Epochs;
+use crate::{Offset, Position, Slice, StorageError};
+
+/// What is at most looked through at once for a batch's header.
+const PROBE_BYTES: u64 = 16 << 10;
+
+/// What is read at once where every byte is looked at.
+const SCAN_BYTES: u64 = 256 << 10;
+
+/// Answers up to this size are read into memory: cheaper than a sendfile of their own.
+const SMALL_BYTES: u64 = 16 << 10;
+
+/// A first read of a range checks no more than this at once (but one batch always).
+const UNVERIFIED_BYTES_MAX: u64 = 1 << 20;
+
+/// A batch found in a file.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hop {
+    /// Where the batch begins.
+    pub position: Position,
+    /// Its header.
+    pub header: BatchHeader,
+}
+
+impl Hop {
+    /// Where the next batch begins.
+    pub fn next(&self) -> Position {
+        self.position + self.header.bytes as u64
+    }
+
+    /// The batch's first offset.
+    pub fn base(&self) -> Offset {
+        Offset::new(self.header.base_offset)
+    }
+
+    /// One past the batch's last offset.
+    pub fn end_offset(&self) -> Offset {
+        self.base()
+            .plus(i64::from(self.header.last_offset_delta) + 1)
+    }
+}
+
+/// Part of a file, read in steps.
+pub(crate) struct Window<'a> {
+    file: &'a dyn File,
+    end: Position,
+    step: u64,
+    buffer: Vec<u8>,
+    at: Position,
+}
+
+impl<'a> Window<'a> {
+    /// For going from header to header up to `end`.
+    pub fn hopping(file: &'a dyn File, end: Position) -> Self {
+        Self::new(file, end, PROBE_BYTES)
+    }
+
+    /// For looking at every byte up to `end`.
+    pub fn scanning(file: &'a dyn File, end: Position) -> Self {
+        Self::new(file, end, SCAN_BYTES)
+    }
+
+    fn new(file: &'a dyn File, end: Position, step: u64) -> Self {
+        Self {
+            file,
+            end,
+            step,
+            buffer: Vec::new(),
+            at: 0,
+        }
+    }
+
+    /// Bytes from `position` on: at least `least`, fewer only at the end.
+    pub fn bytes(&mut self, position: Position, least: usize) -> Result<&[u8], StorageError> {
+        let left = self.end.saturating_sub(position);
+        let least = left.min(least as u64);
+        let buffered = self.at + self.buffer.len() as u64;
+        if position < self.at || position + least > buffered {
+            let len = left.min(self.step.max(least));
+            self.buffer.resize(usize::try_from(len).unwrap_or(0), 0);
+            self.at = position;
+            if let Err(error) = read_exact_at(self.file, &mut self.buffer, position) {
+                self.buffer.clear();
+                return Err(StorageError::Io(Arc::new(error)));
+            }
+        }
+        Ok(&self.buffer[usize::try_from(position - self.at).unwrap_or(0)..])
+    }
+
+    /// The header at `position`; `None` at the end.
+    ///
+    /// # Errors
+    /// [`StorageError::Io`], or [`StorageError::CorruptBatch`] if no batch begins there or it
+    /// reaches past the end.
+    pub fn hop(&mut self, position: Position) -> Result<Option<Hop>, StorageError> {
+        if position >= self.end {
+            return Ok(None);
+        }
+        let header = BatchHeader::decode(self.bytes(position, HEADER_BYTES)?)
+            .map_err(|_| StorageError::CorruptBatch("no batch begins here"))?;
+        let hop = Hop { position, header };
+        if hop.next() > self.end || header.last_offset_delta < 0 || header.base_offset < 0 {
+            return Err(StorageError::CorruptBatch("reaches past the end"));
+        }
+        Ok(Some(hop))
+    }
+
+    /// Whether the CRC of a batch fits, without holding all of it.
+    pub fn crc_fits(&mut self, hop: &Hop) -> Result<bool, StorageError> {
+        let (mut at, end) = (hop.position + CRC_FROM as u64, hop.next());
+        let mut crc = 0;
+        while at < end {
+            let bytes = self.bytes(at, 1)?;
+            let most = usize::try_from(end - at).unwrap_or(usize::MAX);
+            let step = &bytes[..bytes.len().min(most)];
+            crc = crc32c::crc32c_append(crc, step);
+            at += step.len() as u64;
+        }
+        Ok(crc == hop.header.crc)
+    }
+}
+
+/// The limits of one read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted {
+    /// The first offset.
+    pub from: Offset,
+    /// The most bytes.
+    pub max_bytes: u64,
+    /// Give the first batch whatever its length (F-1).
+    pub at_least_one: bool,
+}
+
+/// Where the wanted batches lie: `None` if none may be given.
+///
+/// # Errors
+/// As [`Window::hop`].
+pub(crate) fn span(
+    file: &dyn File,
+    located: &Located,
+    wanted: &Wanted,
+) -> Result<Option<(Position, Position)>, StorageError> {
+    let mut window = Window::hopping(file, located.bound);
+    let mut at = located.from;
+    let first = loop {
+        match window.hop(at)? {
+            None => return Ok(None),
+            Some(hop) if hop.end_offset() > wanted.from => break hop,
+            Some(hop) => at = hop.next(),
+        }
+    };
+    let limit = first.position.saturating_add(wanted.max_bytes);
+    if located.bound <= limit {
+        return Ok(Some((first.position, located.bound)));
+    }
+    if first.next() > limit {
+        let one = (first.position, first.next());
+        return Ok(wanted.at_least_one.then_some(one));
+    }
+    let mut end = first.next().max(located.stop);
+    while let Some(hop) = window.hop(end)? {
+        if hop.next() > limit {
+            break;
+        }
+        end = hop.next();
+    }
+    Ok(Some((first.position, end)))
+}
+
+/// The batches of a span that was verified.
+///
+/// # Errors
+/// [`StorageError::Io`].
+pub(crate) fn slice(
+    file: &Arc<dyn File>,
+    (from, end): (Position, Position),
+) -> Result<Slice, StorageError> {
+    let range = FileRange {
+        file: Arc::clone(file),
+        position: from,
+        len: usize::try_from(end - from).unwrap_or(usize::MAX),
+    };
+    let slice = Slice::File(range);
+    if end - from > SMALL_BYTES {
+        return Ok(slice);
+    }
+    slice.to_bytes().map(Slice::Bytes)
+}
+
+/// How far a range is good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Verified {
+    /// One past the last good batch.
+    pub end: Position,
+    /// What is wrong with the batch there, if one is.
+    pub damage: Option<&'static str>,
+}
+
+/// Check a range that was not looked at since start-up (DC6), from an indexed batch to the end of
+/// what is wanted: CRCs, offsets without a gap, and the leader epoch that the log knows for each
+/// offset (neither is under the CRC).
+///
+/// # Errors
+/// [`StorageError::Io`].
+pub(crate) fn verify(
+    file: &dyn File,
+    located: &Located,
+    wanted: &Wanted,
+    epochs: &Epochs,
+) -> Result<Verified, StorageError> {
+    let want = wanted.max_bytes.min(UNVERIFIED_BYTES_MAX) + 2 * PROBE_BYTES;
+    let enough = located.from.saturating_add(want).min(located.bound);
+    let mut window = Window::scanning(file, located.size);
+    let (mut at, mut expected) = (located.from, located.offset);
+    while at < enough || (at < located.bound && expected <= wanted.from) {
+        let damage = match window.hop(at) {
+            Ok(None) => break,
+            Ok(Some(hop)) if hop.base() != expected => "an offset out of line",
+            Ok(Some(hop)) if epochs.at(expected) != Some(hop.header.leader_epoch) => {
+                "a leader epoch out of line"
+            }
+            Ok(Some(hop)) => {
+                if window.crc_fits(&hop)? {
+                    at = hop.next();
+                    expected = hop.end_offset();
+                    continue;
+                }
+                "CRC does not match"
+            }
+            Err(StorageError::CorruptBatch(why)) => why,
+            Err(error) => return Err(error),
+        };
+        return Ok(Verified {
+            end: at,
+            damage: Some(damage),
+        });
+    }
+    Ok(Verified {
+        end: at,
+        damage: None,
+    })
+}
