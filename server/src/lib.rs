@@ -4,12 +4,14 @@
 pub mod advertised;
 pub mod api;
 pub mod broker;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod coordinator;
 pub mod disk_space;
 pub mod error;
 pub mod fetch_sessions;
+pub mod http;
 pub mod long_poll;
 pub mod metrics;
 pub mod net;

@@ -467,3 +467,13 @@ fn the_keys_that_tools_look_for_are_there_with_kafkas_types() {
         );
     }
 }
+
+#[test]
+fn the_reference_is_up_to_date() {
+    let written = include_str!("../../../docs/configuration.md");
+    assert!(
+        written == super::markdown(),
+        "docs/configuration.md is not what the table of keys says; make it anew: \
+         cargo run -p ratel-server -- config keys --output markdown > docs/configuration.md"
+    );
+}

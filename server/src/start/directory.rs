@@ -223,15 +223,6 @@ impl<'a> Directory<'a> {
             }
             return Ok(identity);
         }
-        let own = [LOCK, IDENTITY_NEW, LOST_AND_FOUND];
-        let mut names = self.names()?;
-        names.sort();
-        if let Some(name) = names.into_iter().find(|name| !own.contains(&name.as_str())) {
-            return Err(DirectoryError::Foreign {
-                dir: self.name.clone(),
-                name,
-            });
-        }
         let identity = Identity {
             cluster_id: new_cluster_id(),
             node_id,
@@ -240,18 +231,37 @@ impl<'a> Directory<'a> {
         Ok(identity)
     }
 
-    /// The identity that is there, if one is.
+    /// Refuse a directory that has no identity but something that is not ours: before anything is
+    /// written into it.
     ///
     /// # Errors
-    /// `Kafka`, `Newer`, `Damaged` or `Io`.
-    pub fn existing_identity(&self) -> Result<Option<Identity>, DirectoryError> {
-        let names = self.names()?;
+    /// `Kafka`, `Foreign` or `Io`.
+    pub fn check_foreign(&self) -> Result<(), DirectoryError> {
+        let mut names = self.names()?;
+        names.sort();
         if names.iter().any(|name| name == KAFKA) {
             return Err(DirectoryError::Kafka {
                 dir: self.name.clone(),
             });
         }
-        if !names.iter().any(|name| name == IDENTITY) {
+        let own = [LOCK, IDENTITY_NEW, LOST_AND_FOUND];
+        let is_ours = names.iter().any(|name| name == IDENTITY);
+        match names.into_iter().find(|name| !own.contains(&name.as_str())) {
+            Some(name) if !is_ours => Err(DirectoryError::Foreign {
+                dir: self.name.clone(),
+                name,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The identity that is there, if one is.
+    ///
+    /// # Errors
+    /// `Kafka`, `Foreign`, `Newer`, `Damaged` or `Io`.
+    pub fn existing_identity(&self) -> Result<Option<Identity>, DirectoryError> {
+        self.check_foreign()?;
+        if !self.names()?.iter().any(|name| name == IDENTITY) {
             return Ok(None);
         }
         let file = self

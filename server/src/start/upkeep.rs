@@ -1,0 +1,36 @@
+//! The timer that has the log look after itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+
+use crate::broker::Broker;
+
+/// Checkpoints are written at least this often, whatever the interval of retention: they bound
+/// what a start after a crash has to read.
+const INTERVAL_MAX: Duration = Duration::from_secs(30);
+
+/// Call the engine's upkeep every now and then until `stopped` turns true. One call at a time, on
+/// a thread that may block.
+pub(super) async fn run(broker: Arc<Broker>, mut stopped: watch::Receiver<bool>) {
+    let interval = Duration::from_millis(broker.config.log_retention_check_interval_ms.max(1));
+    let mut timer = tokio::time::interval(interval.min(INTERVAL_MAX));
+    timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // The first tick comes at once; a start has just looked at everything.
+    timer.tick().await;
+    loop {
+        tokio::select! {
+            _ = timer.tick() => {}
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+        }
+        let broker = broker.clone();
+        let upkeep = tokio::task::spawn_blocking(move || {
+            broker.engine.upkeep(broker.clock.now().wall_ms);
+        });
+        if let Err(error) = upkeep.await {
+            tracing::error!(%error, "the log's upkeep panicked");
+        }
+    }
+}
