@@ -33,8 +33,6 @@ use crate::producer_ids::ProducerIds;
 pub use directory::{Directory, DirectoryError, IDENTITY, Identity, LOCK, Lock};
 pub use error::StartError;
 
-/// Partitions of all fetch sessions together.
-const FETCH_SESSION_PARTITIONS_MAX: usize = 1_000_000;
 /// How long pages that are being sent may take once everything else has stopped.
 const HTTP_DRAIN: Duration = Duration::from_millis(200);
 
@@ -109,8 +107,10 @@ impl Server {
             view: Arc::default(),
         };
         metrics.recovered(clock.monotonic_us().saturating_sub(began_us));
-        let fetch_sessions =
-            FetchSessions::new(config.fetch_session_slots, FETCH_SESSION_PARTITIONS_MAX);
+        let fetch_sessions = FetchSessions::new(
+            config.fetch_session_slots,
+            config.fetch_session_partitions_max,
+        );
         let broker = Arc::new(Broker {
             config: Arc::new(config),
             clock: clock.clone(),

@@ -19,7 +19,7 @@ pub(super) enum ConfigVerb {
         #[arg(long, value_enum, default_value = "table")]
         output: Output,
         #[command(flatten)]
-        flags: ConfigFlags,
+        flags: Box<ConfigFlags>,
     },
     /// List every key with its type, default and meaning
     Keys {

@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn a_family_is_mentioned_with_its_first_sample_only() {
         let mut page = Page::default();
-        drop(page.family("nothing", Type::Gauge, "Not there."));
+        let _ = page.family("nothing", Type::Gauge, "Not there.");
         let mut family = page.family("a_total", Type::Counter, "Some.");
         family.sample(&[("topic", "t\"\\\n\u{1b}")], 1);
         family.sample(&[("topic", "b"), ("partition", "0")], 2.5);

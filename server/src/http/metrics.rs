@@ -221,7 +221,8 @@ fn traffic(page: &mut Page, broker: &Broker, topics: &[Arc<Topic>]) {
 }
 
 fn offsets(page: &mut Page, shown: &[Shown], by_partition: bool) {
-    let families: [(&'static str, &'static str, fn(&Offsets) -> i64); 2] = [
+    type OneOffset = fn(&Offsets) -> i64;
+    let families: [(&str, &str, OneOffset); 2] = [
         (
             "kafka_topic_partition_current_offset",
             "One past the last record that readers see.",
