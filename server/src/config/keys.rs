@@ -165,6 +165,10 @@ keys! {
     group_max_size: usize = 2_147_483_647, "group.max.size", at_least(1);
     /// Groups in one partition of __consumer_offsets at most.
     groups_max: usize = 100_000, "groups.max", at_least(1), ours();
+    /// What one member of a group may say of itself, in bytes over all its protocols.
+    group_member_max_bytes: usize = 1 << 20, "group.member.max.bytes", ours();
+    /// The subscriptions and assignments of one group, in bytes.
+    group_metadata_max_bytes: usize = 8 << 20, "group.metadata.max.bytes", ours();
     /// A partition forgets an idempotent producer that wrote nothing for this long.
     producer_id_expiration_ms: i64 = 86_400_000, "producer.id.expiration.ms", int(), at_least(1),
         dynamic();

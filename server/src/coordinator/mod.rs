@@ -18,6 +18,7 @@ use ratel_storage::{Offset, PartitionId};
 use crate::clock::Timestamp;
 
 pub mod catalog;
+pub mod group;
 pub mod record;
 pub mod router;
 pub mod runtime;

@@ -88,6 +88,22 @@ impl Writer {
         self.i32(i32::try_from(count).expect("a record has fewer elements than an int32 can say"))
     }
 
+    /// An unsigned varint, as lengths and tags in flexible versions.
+    pub fn varint(&mut self, mut value: u32) -> &mut Self {
+        while value >= 0x80 {
+            self.0.put_u8(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.0.put_u8(value as u8);
+        self
+    }
+
+    /// Bytes as they are, without a length.
+    pub fn raw(&mut self, value: &[u8]) -> &mut Self {
+        self.0.put_slice(value);
+        self
+    }
+
     /// What was written.
     #[must_use]
     pub fn finish(self) -> Bytes {
@@ -209,6 +225,22 @@ impl<'a> Reader<'a> {
             .ok()
             .filter(|count| *count <= self.0.len())
             .ok_or_else(|| format!("{count} elements in {} bytes", self.0.len()))
+    }
+
+    /// An unsigned varint.
+    ///
+    /// # Errors
+    /// If it ends too soon or is longer than five bytes.
+    pub fn varint(&mut self) -> Result<u32, String> {
+        let mut value = 0_u32;
+        for shift in [0, 7, 14, 21, 28] {
+            let [byte] = self.array()?;
+            value |= u32::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err("a varint of more than five bytes".into())
     }
 
     /// How many bytes are left.

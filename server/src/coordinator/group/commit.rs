@@ -1,0 +1,150 @@
+//! OffsetCommit, OffsetFetch, OffsetDelete.
+
+use ratel_protocol::ErrorCode;
+
+use super::event::{Commit, CommitOffset, DeleteOffsets, Fetch, FetchedTopic, Reply};
+use super::record::{Committed, Record};
+use super::{GroupMachine, Timestamp};
+use crate::coordinator::{Effects, Ticket};
+
+impl GroupMachine {
+    /// O-1 to O-5. All accepted offsets of a request become durable together.
+    pub(super) fn commit(
+        &mut self,
+        now: Timestamp,
+        ticket: Ticket,
+        event: Commit,
+        out: &mut Effects<Self>,
+    ) {
+        if let Err(error) = self.check_commit(now, &event, out) {
+            self.forget_if_gone(&event.group);
+            return out.refuse(ticket, error);
+        }
+        let expire_timestamp_ms = event
+            .retention_ms
+            .map(|retention_ms| now.wall_ms.saturating_add(retention_ms));
+        let mut results = Vec::with_capacity(event.offsets.len());
+        for offset in event.offsets {
+            if is_longer(&offset.metadata, self.limits.offset_metadata_max) {
+                results.push(Err(ErrorCode::OffsetMetadataTooLarge));
+                continue;
+            }
+            results.push(Ok(()));
+            let CommitOffset {
+                topic, partition, ..
+            } = offset;
+            let committed = Committed {
+                offset: offset.offset,
+                leader_epoch: offset.leader_epoch,
+                metadata: offset.metadata,
+                commit_timestamp_ms: now.wall_ms,
+                expire_timestamp_ms,
+                topic: offset.topic_id,
+            };
+            let record = Record::Offset {
+                group: event.group.clone(),
+                topic,
+                partition,
+                value: Some(committed),
+            };
+            out.record(self, record);
+        }
+        self.forget_if_gone(&event.group);
+        out.reply(ticket, Reply::Committed(results));
+    }
+
+    fn check_commit(
+        &mut self,
+        now: Timestamp,
+        event: &Commit,
+        out: &mut Effects<Self>,
+    ) -> Result<(), ErrorCode> {
+        if self.groups.contains_key(&event.group) {
+            return self
+                .turn(now, &event.group, out, |group, turn| {
+                    group.check_commit(turn, event)
+                })
+                .unwrap_or(Ok(()));
+        }
+        if event.generation < 0 {
+            self.make(&event.group)
+        } else if event.knows_group_id_not_found {
+            Err(ErrorCode::GroupIdNotFound)
+        } else {
+            Err(ErrorCode::IllegalGeneration)
+        }
+    }
+
+    /// O-6. A group that does not exist has committed nothing.
+    pub(super) fn fetch(&self, event: &Fetch) -> Vec<FetchedTopic> {
+        let group = self.groups.get(&event.group);
+        match &event.topics {
+            None => group
+                .into_iter()
+                .flat_map(|group| group.offsets.topics())
+                .map(|(topic, partitions)| FetchedTopic {
+                    topic: topic.clone(),
+                    partitions: partitions
+                        .iter()
+                        .map(|(partition, committed)| (*partition, Some(committed.clone())))
+                        .collect(),
+                })
+                .collect(),
+            Some(topics) => topics
+                .iter()
+                .map(|(topic, partitions)| FetchedTopic {
+                    topic: topic.clone(),
+                    partitions: partitions
+                        .iter()
+                        .map(|partition| {
+                            let committed =
+                                group.and_then(|group| group.offsets.committed(topic, *partition));
+                            (*partition, committed.cloned())
+                        })
+                        .collect(),
+                })
+                .collect(),
+        }
+    }
+
+    /// O-7: what members read stays.
+    pub(super) fn delete_offsets(
+        &mut self,
+        ticket: Ticket,
+        event: &DeleteOffsets,
+        out: &mut Effects<Self>,
+    ) {
+        let Some(group) = self.groups.get(&event.group) else {
+            return out.refuse(ticket, ErrorCode::GroupIdNotFound);
+        };
+        if let Err(error) = group.classic().check_delete_offsets() {
+            return out.refuse(ticket, error);
+        }
+        let mut results = Vec::with_capacity(event.offsets.len());
+        let mut records = Vec::new();
+        for (topic, partition) in &event.offsets {
+            if group.classic().is_subscribed(topic) {
+                results.push(Err(ErrorCode::GroupSubscribedToTopic));
+                continue;
+            }
+            results.push(Ok(()));
+            if group.offsets.committed(topic, *partition).is_some() {
+                records.push(Record::Offset {
+                    group: event.group.clone(),
+                    topic: topic.clone(),
+                    partition: *partition,
+                    value: None,
+                });
+            }
+        }
+        for record in records {
+            out.record(self, record);
+        }
+        out.reply(ticket, Reply::DeletedOffsets(results));
+    }
+}
+
+/// Whether a text has more than `max` characters as Kafka counts them: UTF-16 units.
+fn is_longer(text: &str, max: usize) -> bool {
+    text.len() > max && text.encode_utf16().count() > max
+}

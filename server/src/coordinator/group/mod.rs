@@ -1,0 +1,424 @@
+//! Consumer groups and committed offsets: one machine for each partition of
+//! `__consumer_offsets`.
+//!
+//! Hard state, changed by records alone: committed offsets, and each group's metadata at its last
+//! complete generation. Soft state: who is joining, sessions, deadlines. A restart keeps the
+//! first and begins the second anew.
+
+mod classic;
+mod commit;
+mod event;
+mod limits;
+mod members;
+mod offsets;
+mod record;
+mod subscription;
+mod timers;
+mod turn;
+mod upkeep;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use ratel_protocol::ErrorCode;
+use ratel_storage::TopicId;
+
+use self::classic::Classic;
+use self::offsets::Offsets;
+use self::timers::Timers;
+use self::turn::{Answer, Timer, Turn};
+use super::{Applied, Effects, LogEnds, Machine, Ticket};
+use crate::clock::Timestamp;
+
+pub use event::{
+    Commit, CommitOffset, DeleteOffsets, DescribedMember, Description, Event, Fetch, FetchedTopic,
+    Heartbeat, Join, Joined, JoinedMember, Leave, Listed, Protocol, Reply, Survey, Sync, Synced,
+};
+pub use limits::Limits;
+pub use record::{Committed, GroupMetadata, MemberMetadata, Record};
+
+/// What a group asks of the shell: nothing so far.
+pub type Action = std::convert::Infallible;
+
+/// The protocols that a group can live by.
+#[derive(Debug, Clone)]
+enum Kind {
+    /// Members join and sync; a leader among them assigns. Also a group without members that
+    /// only stores offsets.
+    Classic(Classic),
+}
+
+/// A group.
+#[derive(Debug, Clone)]
+struct Group {
+    /// Soft state.
+    kind: Kind,
+    /// Hard state: the last complete generation.
+    metadata: Option<Arc<GroupMetadata>>,
+    /// Hard state: what is committed.
+    offsets: Offsets,
+}
+
+impl Default for Group {
+    fn default() -> Self {
+        Self {
+            kind: Kind::Classic(Classic::default()),
+            metadata: None,
+            offsets: Offsets::default(),
+        }
+    }
+}
+
+impl Group {
+    fn classic(&self) -> &Classic {
+        let Kind::Classic(classic) = &self.kind;
+        classic
+    }
+
+    fn classic_mut(&mut self) -> &mut Classic {
+        let Kind::Classic(classic) = &mut self.kind;
+        classic
+    }
+
+    /// Nothing written down and nobody in it.
+    fn is_gone(&self) -> bool {
+        self.metadata.is_none() && self.offsets.is_empty() && self.classic().is_vacant()
+    }
+}
+
+/// The groups of one shard.
+pub struct GroupMachine {
+    limits: Arc<Limits>,
+    groups: BTreeMap<Arc<str>, Group>,
+    timers: Timers<Timer>,
+    /// Topics that are deleted while offsets of theirs are still here.
+    gone: BTreeSet<TopicId>,
+    /// The group at which the next round of the search for expired offsets goes on.
+    expire_from: Option<Arc<str>>,
+}
+
+impl GroupMachine {
+    /// A shard without groups.
+    pub fn new(limits: Arc<Limits>) -> Self {
+        Self {
+            limits,
+            groups: BTreeMap::new(),
+            timers: Timers::default(),
+            gone: BTreeSet::new(),
+            expire_from: None,
+        }
+    }
+
+    /// Let one group do something, write down what it says must be, then send its answers.
+    fn turn<T>(
+        &mut self,
+        now: Timestamp,
+        id: &Arc<str>,
+        out: &mut Effects<Self>,
+        act: impl FnOnce(&mut Classic, &mut Turn<'_>) -> T,
+    ) -> Option<T> {
+        let group = self.groups.get_mut(id)?;
+        let mut turn = Turn::new(now, id, &self.limits, &mut self.timers);
+        let result = act(group.classic_mut(), &mut turn);
+        let (answers, persist) = (turn.answers, turn.persist);
+        if persist {
+            let value = Some(Arc::new(group.classic().metadata()));
+            let group = id.clone();
+            out.record(self, Record::Group { group, value });
+        }
+        send(answers, out);
+        self.forget_if_gone(id);
+        Some(result)
+    }
+
+    /// [`Self::turn`]; a group that does not exist is refused.
+    fn turn_or_refuse(
+        &mut self,
+        now: Timestamp,
+        ticket: Ticket,
+        id: &Arc<str>,
+        out: &mut Effects<Self>,
+        act: impl FnOnce(&mut Classic, &mut Turn<'_>),
+    ) {
+        if id.is_empty() {
+            out.refuse(ticket, ErrorCode::InvalidGroupId);
+        } else if self.turn(now, id, out, act).is_none() {
+            out.refuse(ticket, ErrorCode::UnknownMemberId);
+        }
+    }
+
+    fn forget_if_gone(&mut self, id: &Arc<str>) {
+        if self.groups.get(id).is_some_and(Group::is_gone) {
+            self.groups.remove(id);
+        }
+    }
+
+    /// Make room for a group that is not there yet.
+    fn make(&mut self, id: &Arc<str>) -> Result<(), ErrorCode> {
+        if self.groups.contains_key(id) {
+            Ok(())
+        } else if id.len() > limits::STRING_BYTES_MAX {
+            Err(ErrorCode::InvalidGroupId)
+        } else if self.groups.len() >= self.limits.groups_max {
+            Err(ErrorCode::GroupMaxSizeReached)
+        } else {
+            self.groups.insert(id.clone(), Group::default());
+            Ok(())
+        }
+    }
+
+    fn join(&mut self, now: Timestamp, ticket: Ticket, event: Join, out: &mut Effects<Self>) {
+        if let Err(error) = self.check_join(&event) {
+            return out.refuse(ticket, error);
+        }
+        // Only someone new makes a group (an id from elsewhere is unknown here).
+        if event.member.is_empty()
+            && let Err(error) = self.make(&event.group)
+        {
+            return out.refuse(ticket, error);
+        }
+        let id = event.group.clone();
+        self.turn_or_refuse(now, ticket, &id, out, |group, turn| {
+            group.join(turn, ticket, event);
+        });
+    }
+
+    /// What can be said of a JoinGroup without looking at the group (G-2).
+    fn check_join(&self, event: &Join) -> Result<(), ErrorCode> {
+        let limits = &self.limits;
+        let sessions = limits.session_timeout_min_ms..=limits.session_timeout_max_ms;
+        if event.group.is_empty() {
+            return Err(ErrorCode::InvalidGroupId);
+        }
+        if !sessions.contains(&event.session_timeout_ms) {
+            return Err(ErrorCode::InvalidSessionTimeout);
+        }
+        let names = event.protocols.iter().map(|protocol| &protocol.name);
+        let mut strings = names
+            .chain(&event.instance)
+            .chain([&event.protocol_type, &event.client_id]);
+        // A member's id is its instance and a uuid.
+        if strings.any(|text| text.len() > limits::STRING_BYTES_MAX - 64) {
+            return Err(ErrorCode::InvalidRequest);
+        }
+        let bytes: usize = event
+            .protocols
+            .iter()
+            .map(|protocol| protocol.name.len() + protocol.metadata.len())
+            .sum();
+        if bytes > limits.member_bytes_max {
+            return Err(ErrorCode::MessageTooLarge);
+        }
+        Ok(())
+    }
+
+    fn describe(&self, ticket: Ticket, id: &str, out: &mut Effects<Self>) {
+        match self.groups.get(id) {
+            Some(group) => out.reply(ticket, Reply::Described(group.classic().describe())),
+            None => out.refuse(ticket, ErrorCode::GroupIdNotFound),
+        }
+    }
+
+    fn list(&self) -> Vec<Listed> {
+        self.groups
+            .iter()
+            .map(|(id, group)| Listed {
+                group: id.clone(),
+                protocol_type: group.classic().protocol_type(),
+                state: group.classic().state().name(),
+                kind: match group.kind {
+                    Kind::Classic(_) => "classic",
+                },
+            })
+            .collect()
+    }
+
+    fn survey(&self) -> Vec<Survey> {
+        self.groups
+            .iter()
+            .map(|(id, group)| Survey {
+                group: id.clone(),
+                state: group.classic().state().name(),
+                members: group.classic().members().len(),
+                offsets: group
+                    .offsets
+                    .iter()
+                    .map(|(topic, partition, committed)| {
+                        (topic.clone(), committed.topic, partition, committed.offset)
+                    })
+                    .collect(),
+            })
+            .collect()
+    }
+
+    /// O-7: only a group without members goes, with all it has.
+    fn delete_group(
+        &mut self,
+        now: Timestamp,
+        ticket: Ticket,
+        id: &Arc<str>,
+        out: &mut Effects<Self>,
+    ) {
+        let Some(group) = self.groups.get_mut(id) else {
+            return out.refuse(ticket, ErrorCode::GroupIdNotFound);
+        };
+        if group.classic().state() != classic::State::Empty {
+            return out.refuse(ticket, ErrorCode::NonEmptyGroup);
+        }
+        let mut turn = Turn::new(now, id, &self.limits, &mut self.timers);
+        group.classic_mut().forget_pending(&mut turn);
+        for record in group.offsets.tombstones(id, usize::MAX, |_, _| true) {
+            out.record(self, record);
+        }
+        self.end_group(id, out);
+        out.reply(ticket, Reply::Done);
+    }
+
+    /// Write down that a group is no more, if it was ever written down.
+    fn end_group(&mut self, id: &Arc<str>, out: &mut Effects<Self>) {
+        if self
+            .groups
+            .get(id)
+            .is_some_and(|group| group.metadata.is_some())
+        {
+            let (group, value) = (id.clone(), None);
+            out.record(self, Record::Group { group, value });
+        }
+        self.forget_if_gone(id);
+    }
+}
+
+fn send(answers: Vec<Answer>, out: &mut Effects<GroupMachine>) {
+    out.replies.extend(answers);
+}
+
+impl Machine for GroupMachine {
+    type Event = Event;
+    type Record = Record;
+    type Reply = Reply;
+    type Action = Action;
+
+    fn handle(&mut self, now: Timestamp, ticket: Ticket, event: Event, out: &mut Effects<Self>) {
+        match event {
+            Event::Join(event) => self.join(now, ticket, event, out),
+            Event::Sync(event) => {
+                let id = event.group.clone();
+                self.turn_or_refuse(now, ticket, &id, out, |group, turn| {
+                    group.sync(turn, ticket, event);
+                });
+            }
+            Event::Heartbeat(event) => {
+                self.turn_or_refuse(now, ticket, &event.group, out, |group, turn| {
+                    group.heartbeat(turn, ticket, &event);
+                });
+            }
+            Event::Leave(event) => {
+                self.turn_or_refuse(now, ticket, &event.group, out, |group, turn| {
+                    group.leave(turn, ticket, &event);
+                });
+            }
+            Event::Commit(event) => self.commit(now, ticket, event, out),
+            Event::Fetch(event) => out.reply(ticket, Reply::Fetched(self.fetch(&event))),
+            Event::DeleteOffsets(event) => self.delete_offsets(ticket, &event, out),
+            Event::Describe(id) => self.describe(ticket, &id, out),
+            Event::DeleteGroup(id) => self.delete_group(now, ticket, &id, out),
+            Event::List => out.reply(ticket, Reply::Listed(self.list())),
+            Event::Survey => out.reply(ticket, Reply::Surveyed(self.survey())),
+            Event::TopicDeleted(topic) => {
+                self.gone.insert(topic);
+                self.drop_gone(now, out);
+                out.reply(ticket, Reply::Done);
+            }
+        }
+        self.arm_expiry(now);
+    }
+
+    fn handle_timeout(&mut self, now: Timestamp, out: &mut Effects<Self>) {
+        while let Some(timer) = self.timers.pop_due(now.monotonic_ms) {
+            match timer {
+                Timer::Join(id) => {
+                    self.turn(now, &id, out, |group, turn| group.join_timeout(turn));
+                }
+                Timer::Sync(id) => {
+                    self.turn(now, &id, out, |group, turn| group.sync_timeout(turn));
+                }
+                Timer::Member(id, member) => {
+                    self.turn(now, &id, out, |group, turn| {
+                        group.member_timeout(turn, &member);
+                    });
+                }
+                Timer::Gone => self.drop_gone(now, out),
+                Timer::Expire => self.expire(now, out),
+            }
+        }
+        self.arm_expiry(now);
+    }
+
+    fn next_timeout(&self) -> Option<i64> {
+        self.timers.next()
+    }
+
+    fn apply(&mut self, _at: Applied, record: &Record) {
+        match record {
+            Record::Group { group, value } => {
+                if let Some(metadata) = value {
+                    let group = self.groups.entry(group.clone()).or_default();
+                    group.metadata = Some(metadata.clone());
+                } else if let Some(there) = self.groups.get_mut(group) {
+                    there.metadata = None;
+                    self.forget_if_gone(group);
+                }
+            }
+            Record::Offset {
+                group,
+                topic,
+                partition,
+                value,
+            } => {
+                if let Some(there) = self.groups.get_mut(group) {
+                    there.offsets.apply(topic, *partition, value.as_ref());
+                    if value.is_none() {
+                        self.forget_if_gone(group);
+                    }
+                } else if value.is_some() {
+                    let there = self.groups.entry(group.clone()).or_default();
+                    there.offsets.apply(topic, *partition, value.as_ref());
+                }
+            }
+        }
+    }
+
+    fn start(&mut self, now: Timestamp, ends: &LogEnds, out: &mut Effects<Self>) {
+        let limits = self.limits.clone();
+        let mut answers = Vec::new();
+        for (id, group) in &mut self.groups {
+            if let Some(metadata) = &group.metadata {
+                group.kind = Kind::Classic(Classic::load(metadata));
+            }
+            let mut turn = Turn::new(now, id, &limits, &mut self.timers);
+            group.classic_mut().begin_sessions(&mut turn);
+            answers.append(&mut turn.answers);
+        }
+        send(answers, out);
+        self.cut_offsets(ends, out);
+        if !self.gone.is_empty() {
+            self.timers.set(Timer::Gone, now.monotonic_ms);
+        }
+        self.arm_expiry(now);
+    }
+
+    fn snapshot(&self, out: &mut Vec<Record>) {
+        for (id, group) in &self.groups {
+            if let Some(metadata) = &group.metadata {
+                out.push(Record::Group {
+                    group: id.clone(),
+                    value: Some(metadata.clone()),
+                });
+            }
+            group.offsets.snapshot(id, out);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+//! The committed offsets of one group. Hard state: changed by records alone.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::record::{Committed, Record};
+
+/// Committed offsets by topic name and partition.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Offsets {
+    topics: BTreeMap<Arc<str>, BTreeMap<i32, Committed>>,
+}
+
+impl Offsets {
+    /// Whether nothing is committed.
+    pub fn is_empty(&self) -> bool {
+        self.topics.is_empty()
+    }
+
+    /// What is committed for a partition.
+    pub fn committed(&self, topic: &str, partition: i32) -> Option<&Committed> {
+        self.topics.get(topic)?.get(&partition)
+    }
+
+    /// All topics with their partitions, in order.
+    pub fn topics(&self) -> impl Iterator<Item = (&Arc<str>, &BTreeMap<i32, Committed>)> {
+        self.topics.iter()
+    }
+
+    /// All offsets, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, i32, &Committed)> {
+        self.topics.iter().flat_map(|(topic, partitions)| {
+            partitions
+                .iter()
+                .map(move |(partition, committed)| (topic, *partition, committed))
+        })
+    }
+
+    /// Put an offset in, or take it out.
+    pub fn apply(&mut self, topic: &Arc<str>, partition: i32, value: Option<&Committed>) {
+        match value {
+            Some(committed) => {
+                if let Some(partitions) = self.topics.get_mut(topic) {
+                    partitions.insert(partition, committed.clone());
+                } else {
+                    self.topics.insert(
+                        topic.clone(),
+                        BTreeMap::from([(partition, committed.clone())]),
+                    );
+                }
+            }
+            None => {
+                if let Some(partitions) = self.topics.get_mut(topic) {
+                    partitions.remove(&partition);
+                    if partitions.is_empty() {
+                        self.topics.remove(topic);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tombstones for at most `limit` of the offsets that `which` picks.
+    pub fn tombstones(
+        &self,
+        group: &Arc<str>,
+        limit: usize,
+        mut which: impl FnMut(&Arc<str>, &Committed) -> bool,
+    ) -> Vec<Record> {
+        self.iter()
+            .filter(|(topic, _, committed)| which(topic, committed))
+            .take(limit)
+            .map(|(topic, partition, _)| Record::Offset {
+                group: group.clone(),
+                topic: topic.clone(),
+                partition,
+                value: None,
+            })
+            .collect()
+    }
+
+    /// All offsets as records.
+    pub fn snapshot(&self, group: &Arc<str>, out: &mut Vec<Record>) {
+        out.extend(
+            self.iter()
+                .map(|(topic, partition, committed)| Record::Offset {
+                    group: group.clone(),
+                    topic: topic.clone(),
+                    partition,
+                    value: Some(committed.clone()),
+                }),
+        );
+    }
+}

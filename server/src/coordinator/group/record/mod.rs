@@ -1,0 +1,120 @@
+//! Records of `__consumer_offsets`, in Kafka's own bytes: what lag tools and Kafka's formatters
+//! read. Each key begins with an int16 that names its kind, each value with the int16 of its
+//! version; a null value takes the key away.
+
+mod flexible;
+mod metadata;
+mod offset;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::coordinator;
+use crate::coordinator::record::{Reader, Writer};
+
+pub use metadata::{GroupMetadata, MemberMetadata};
+pub use offset::Committed;
+
+/// Kinds of key.
+const KEY_OFFSET_OLD: i16 = 0;
+const KEY_OFFSET: i16 = 1;
+const KEY_GROUP: i16 = 2;
+
+/// One record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Record {
+    /// A committed offset, or its end.
+    Offset {
+        /// The group.
+        group: Arc<str>,
+        /// The topic's name.
+        topic: Arc<str>,
+        /// The partition's index.
+        partition: i32,
+        /// The offset; none takes it away.
+        value: Option<Committed>,
+    },
+    /// A group at a generation, or its end.
+    Group {
+        /// The group.
+        group: Arc<str>,
+        /// The group's state; none takes it away.
+        value: Option<Arc<GroupMetadata>>,
+    },
+}
+
+impl coordinator::Record for Record {
+    fn encode(&self) -> (Bytes, Option<Bytes>) {
+        match self {
+            Self::Offset {
+                group,
+                topic,
+                partition,
+                value,
+            } => {
+                let mut key = Writer::new(KEY_OFFSET);
+                key.string(group).string(topic).i32(*partition);
+                (key.finish(), value.as_ref().map(Committed::encode))
+            }
+            Self::Group { group, value } => {
+                let mut key = Writer::new(KEY_GROUP);
+                key.string(group);
+                (key.finish(), value.as_ref().map(|value| value.encode()))
+            }
+        }
+    }
+
+    fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<Self>, String> {
+        let mut reader = Reader::new(key);
+        match reader.i16()? {
+            KEY_OFFSET_OLD | KEY_OFFSET => {
+                let group = reader.string()?.into();
+                let topic = reader.string()?.into();
+                let partition = reader.i32()?;
+                Ok(match decode_value(value, Committed::decode)? {
+                    Decoded::Unknown => None,
+                    Decoded::Value(value) => Some(Self::Offset {
+                        group,
+                        topic,
+                        partition,
+                        value,
+                    }),
+                })
+            }
+            KEY_GROUP => {
+                let group = reader.string()?.into();
+                Ok(match decode_value(value, GroupMetadata::decode)? {
+                    Decoded::Unknown => None,
+                    Decoded::Value(value) => Some(Self::Group {
+                        group,
+                        value: value.map(Arc::new),
+                    }),
+                })
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+enum Decoded<T> {
+    /// A version that another release wrote.
+    Unknown,
+    /// A value, or a tombstone.
+    Value(Option<T>),
+}
+
+fn decode_value<T>(
+    value: Option<&[u8]>,
+    decode: fn(&[u8]) -> Result<Option<T>, String>,
+) -> Result<Decoded<T>, String> {
+    match value {
+        None => Ok(Decoded::Value(None)),
+        Some(bytes) => {
+            Ok(decode(bytes)?.map_or(Decoded::Unknown, |value| Decoded::Value(Some(value))))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,11 @@
+//! A group machine on a bench: time moves by hand, every effect is seen.
+
+mod bench;
+mod commits;
+mod joins;
+mod random;
+mod restarts;
+mod rules;
+mod static_members;
+mod syncs;
+mod upkeep;
