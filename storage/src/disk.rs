@@ -6,7 +6,7 @@ mod syncers;
 use std::fmt::Debug;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use bytes::Bytes;
 use rustix::fs::OFlags;
 
 use crate::mmap;
-use syncers::Syncers;
+use syncers::{Durable, Syncers};
 
 /// How a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +64,15 @@ pub trait Disk: Debug + Send + Sync + 'static {
     fn remove_dir(&self, dir: &Path) -> io::Result<()>;
     /// Make a directory's entries durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Make the entries of many directories durable, in parallel where that is faster. All are
+    /// tried; the first error is given.
+    fn sync_dirs(&self, dirs: &[PathBuf]) -> io::Result<()> {
+        let mut outcome = Ok(());
+        for dir in dirs {
+            outcome = outcome.and(self.sync_dir(dir));
+        }
+        outcome
+    }
     /// Make the bytes and lengths of many files durable; in parallel where that is faster. All are
     /// tried; the first error is given.
     fn sync_all(&self, files: &[Arc<dyn File>]) -> io::Result<()>;
@@ -169,7 +178,16 @@ impl OsDisk {
         }
         options.open(self.resolve(path)?)
     }
+
+    fn open_dir(&self, dir: &Path) -> io::Result<OpenDir> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mode = rustix::fs::Mode::empty();
+        Ok(OpenDir(rustix::fs::open(self.resolve(dir)?, flags, mode)?))
+    }
 }
+
+#[derive(Debug)]
+struct OpenDir(OwnedFd);
 
 impl Disk for OsDisk {
     fn open(&self, path: &Path, open: Open) -> io::Result<Arc<dyn File>> {
@@ -215,16 +233,27 @@ impl Disk for OsDisk {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        let dir = rustix::fs::open(
-            self.resolve(dir)?,
-            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-            rustix::fs::Mode::empty(),
-        )?;
-        Ok(rustix::fs::fsync(dir)?)
+        self.open_dir(dir)?.sync()
+    }
+
+    fn sync_dirs(&self, dirs: &[PathBuf]) -> io::Result<()> {
+        match dirs {
+            [] => Ok(()),
+            [dir] => self.sync_dir(dir),
+            _ => {
+                let opened = dirs.iter().map(|dir| self.open_dir(dir));
+                let opened: Vec<_> = opened.collect::<io::Result<_>>()?;
+                self.syncers.sync_all(opened)
+            }
+        }
     }
 
     fn sync_all(&self, files: &[Arc<dyn File>]) -> io::Result<()> {
-        self.syncers.sync_all(files)
+        match files {
+            [] => Ok(()),
+            [file] => file.sync(),
+            _ => self.syncers.sync_all(files.to_vec()),
+        }
     }
 
     fn map(&self, path: &Path) -> io::Result<Bytes> {
@@ -239,6 +268,18 @@ impl Disk for OsDisk {
     fn boot_id(&self) -> io::Result<String> {
         let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
         Ok(id.trim().to_owned())
+    }
+}
+
+impl Durable for OpenDir {
+    fn sync(&self) -> io::Result<()> {
+        Ok(rustix::fs::fsync(&self.0)?)
+    }
+}
+
+impl Durable for Arc<dyn File> {
+    fn sync(&self) -> io::Result<()> {
+        File::sync(&**self)
     }
 }
 

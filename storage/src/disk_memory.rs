@@ -371,7 +371,9 @@ impl Disk for MemoryDisk {
     }
 
     fn sync_all(&self, files: &[Arc<dyn File>]) -> io::Result<()> {
-        self.0.faults.round(files.len());
+        if !files.is_empty() {
+            self.0.faults.round(files.len());
+        }
         let mut outcome = Ok(());
         for file in files {
             outcome = outcome.and(file.sync());

@@ -2,11 +2,16 @@
 //! shared and the device sees more than one request.
 
 use std::collections::VecDeque;
+use std::fmt::Debug;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use super::File;
+/// A file or a directory.
+pub(super) trait Durable: Debug + Send + Sync + 'static {
+    /// Make it durable.
+    fn sync(&self) -> io::Result<()>;
+}
 
 /// Threads beside the caller, so that four syncs run at once.
 const WORKERS: usize = 3;
@@ -25,17 +30,22 @@ struct Queue {
 
 #[derive(Debug, Default)]
 struct State {
-    rounds: VecDeque<Arc<Round>>,
+    rounds: VecDeque<Arc<dyn Work>>,
     stopped: bool,
 }
 
 /// The files of one call, shared out one by one.
 #[derive(Debug)]
-struct Round {
-    files: Vec<Arc<dyn File>>,
+struct Round<T> {
+    files: Vec<T>,
     next: AtomicUsize,
     outcome: Mutex<Outcome>,
     done: Condvar,
+}
+
+/// What a thread does for a call.
+trait Work: Debug + Send + Sync {
+    fn work(&self);
 }
 
 #[derive(Debug)]
@@ -49,26 +59,20 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Syncers {
-    pub(super) fn sync_all(&self, files: &[Arc<dyn File>]) -> io::Result<()> {
-        match files {
-            [] => return Ok(()),
-            [file] => return file.sync(),
-            _ => {}
-        }
+    /// Sync all. Every one is tried; the first error is given.
+    pub(super) fn sync_all<T: Durable>(&self, files: Vec<T>) -> io::Result<()> {
+        let left = files.len();
         let round = Arc::new(Round {
-            files: files.to_vec(),
+            files,
             next: AtomicUsize::new(0),
-            outcome: Mutex::new(Outcome {
-                left: files.len(),
-                error: None,
-            }),
+            outcome: Mutex::new(Outcome { left, error: None }),
             done: Condvar::new(),
         });
         let queue = self.queue.get_or_init(start);
         {
             let mut state = lock(&queue.state);
-            for _ in 0..WORKERS.min(files.len() - 1) {
-                state.rounds.push_back(Arc::clone(&round));
+            for _ in 0..WORKERS.min(left.saturating_sub(1)) {
+                state.rounds.push_back(Arc::clone(&round) as Arc<dyn Work>);
             }
         }
         queue.wake.notify_all();
@@ -123,7 +127,7 @@ impl Queue {
     }
 }
 
-impl Round {
+impl<T: Durable> Work for Round<T> {
     /// Sync files until none is left to take. Every file is tried, whatever became of another.
     fn work(&self) {
         while let Some(file) = self.files.get(self.next.fetch_add(1, Ordering::Relaxed)) {

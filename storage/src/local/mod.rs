@@ -9,6 +9,7 @@
 
 mod flusher;
 mod health;
+mod journal;
 mod open;
 mod partition;
 mod read;
@@ -25,7 +26,9 @@ use crate::disk::Disk;
 use crate::engine::Pending;
 use crate::local::flusher::{Flusher, Source};
 use crate::local::health::Health;
+use crate::local::journal::Journal;
 use crate::local::partition::LocalPartition;
+use crate::log::segment;
 use crate::{Engine, LogSettings, Partition, PartitionId, StorageError};
 
 pub use health::OnFatal;
@@ -97,7 +100,12 @@ impl LocalEngine {
         disk.create_dir(&topics_dir).map_err(io)?;
         disk.sync_dir(root).map_err(io)?;
         let health = Arc::new(Health::new(Arc::clone(&options.on_fatal)));
-        let flusher = Flusher::start(Arc::clone(&disk), Arc::clone(&health))?;
+        // Before anything looks at a segment: what was acknowledged may be in the journal alone.
+        let journal = Journal::open(Arc::clone(&disk), root, |id, base| {
+            segment::path(&topics_dir.join(id.to_string()), base, "log")
+        })
+        .map_err(io)?;
+        let flusher = Flusher::start(Arc::clone(&disk), Arc::clone(&health), journal)?;
         Ok(Arc::new(Self {
             shared: Arc::new(Shared {
                 disk,
@@ -155,6 +163,7 @@ impl Engine for LocalEngine {
         partition.mark_deleted();
         // An append that holds the lock ends first: it must not write into a removed directory.
         drop(lock(&partition.writer));
+        self.shared.flusher.forget(id)?;
         match self.shared.disk.remove_dir(&partition.dir) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io(error)),
             _ => Ok(()),
@@ -165,6 +174,7 @@ impl Engine for LocalEngine {
         for partition in self.all() {
             partition.upkeep(now_ms);
         }
+        self.shared.flusher.upkeep(now_ms);
     }
 
     fn complaints(&self) -> Vec<String> {
@@ -193,6 +203,7 @@ impl LocalEngine {
             .map(|partition| partition as Arc<dyn Source>)
             .collect();
         self.shared.flusher.sync(&sources)?;
+        self.shared.flusher.checkpoint()?;
         self.shared.health.close();
         self.shared.flusher.stop();
         Ok(())
