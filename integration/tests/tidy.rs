@@ -335,12 +335,22 @@ fn no_hosts_and_no_paths_of_one_machine() {
 #[test]
 fn dependencies_are_argued_for() {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap_or_default();
+    let argued: Vec<&str> = text
+        .split("## Dependencies")
+        .nth(1)
+        .unwrap_or_default()
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split(" | ").next())
+        .flat_map(|names| names.split(", "))
+        .collect();
     let mut faults = Vec::new();
     for package in ours(&metadata()) {
         for dependency in array(&package, "dependencies") {
             let name = string(dependency, "name");
-            if !name.starts_with("ratel-") && !text.contains(&format!("`{name}`")) {
-                faults.push(format!("ARCHITECTURE.md: no line about `{name}`"));
+            if !name.starts_with("ratel-") && !argued.contains(&name) {
+                faults.push(format!(
+                    "ARCHITECTURE.md: no line about {name} under Dependencies"
+                ));
             }
         }
     }
