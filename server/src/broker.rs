@@ -70,7 +70,7 @@ pub mod testing {
     use super::Broker;
     use crate::clock::{Clock, SystemClock};
     use crate::config::Config;
-    use crate::coordinator::catalog::{Catalog, View};
+    use crate::coordinator::catalog::Catalog;
     use crate::metrics::Metrics;
     use crate::producer_ids::ProducerIds;
 
@@ -110,9 +110,7 @@ pub mod testing {
             config: Arc::new(config),
             clock: Arc::new(SystemClock::new()) as Arc<dyn Clock>,
             engine: Arc::new(NoEngine),
-            catalog: Catalog {
-                view: Arc::new(View::default()),
-            },
+            catalog: Catalog::detached(Arc::new(NoEngine), Arc::new(Config::default())),
             cluster_id: "AAAAAAAAAAAAAAAAAAAAAA".into(),
             producer_ids: ProducerIds::default(),
             fetch_sessions: crate::fetch_sessions::FetchSessions::new(10, 100),

@@ -40,10 +40,10 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal with a sentence.
     #[must_use]
-    pub fn new(code: ErrorCode, message: &'static str) -> Self {
+    pub fn new(code: ErrorCode, message: impl Into<StrBytes>) -> Self {
         Self {
             code,
-            message: Some(StrBytes::from_static_str(message)),
+            message: Some(message.into()),
         }
     }
 }

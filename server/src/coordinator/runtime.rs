@@ -116,6 +116,16 @@ impl<M: Machine> Shard<M> {
         shard
     }
 
+    /// A handle with nothing behind it: every event is refused.
+    #[cfg(test)]
+    pub(crate) fn detached() -> Self {
+        Self(Arc::new(Mailbox {
+            letters: mpsc::unbounded_channel().0,
+            waiting: Arc::default(),
+            state: watch::channel(State::Stopped).1,
+        }))
+    }
+
     /// Send an event. It is in the mailbox, and its order fixed, when this call returns; the
     /// future brings the machine's reply.
     ///

@@ -1,12 +1,13 @@
-//! A partition for tests whose appends can be held back or made to fail.
+//! An engine and a partition for tests, whose appends can be held back or made to fail.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use ratel_storage::{
-    Appended, Batch, Bound, Durability, Offset, Offsets, Origin, Partition, PartitionId, Pending,
-    ProducerSummary, Read, ReadRequest, Slice, StorageError, TimeQuery, TimedOffset, TopicId,
-    Watch,
+    Appended, Batch, Bound, Durability, Engine, LogSettings, Offset, Offsets, Origin, Partition,
+    PartitionId, Pending, ProducerSummary, Read, ReadRequest, Slice, StorageError, TimeQuery,
+    TimedOffset, TopicId, Watch,
 };
 use tokio::sync::{Notify, oneshot};
 
@@ -196,5 +197,68 @@ impl Partition for TestPartition {
 
     fn damage(&self) -> Option<String> {
         None
+    }
+}
+
+type Logs = BTreeMap<PartitionId, (Arc<TestPartition>, Arc<LogSettings>)>;
+
+/// Logs in memory, which a test can look at.
+#[derive(Default)]
+pub(crate) struct TestEngine {
+    logs: Mutex<Logs>,
+}
+
+impl TestEngine {
+    fn logs(&self) -> MutexGuard<'_, Logs> {
+        self.logs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is open, in the order of the ids.
+    pub(crate) fn ids(&self) -> Vec<PartitionId> {
+        self.logs().keys().copied().collect()
+    }
+
+    /// How a log was last told to behave.
+    pub(crate) fn settings(&self, id: PartitionId) -> Option<Arc<LogSettings>> {
+        self.logs().get(&id).map(|(_, settings)| settings.clone())
+    }
+
+    /// A log, to put under the test's thumb.
+    pub(crate) fn log(&self, id: PartitionId) -> Option<Arc<TestPartition>> {
+        self.logs().get(&id).map(|(log, _)| log.clone())
+    }
+}
+
+impl Engine for TestEngine {
+    fn open(
+        &self,
+        id: PartitionId,
+        settings: Arc<LogSettings>,
+    ) -> Result<Arc<dyn Partition>, StorageError> {
+        let mut logs = self.logs();
+        let (log, current) = logs
+            .entry(id)
+            .or_insert_with(|| (Arc::default(), settings.clone()));
+        *current = settings;
+        Ok(log.clone())
+    }
+
+    fn partition(&self, id: PartitionId) -> Option<Arc<dyn Partition>> {
+        self.log(id).map(|log| log as Arc<dyn Partition>)
+    }
+
+    fn delete(&self, id: PartitionId) -> Result<(), StorageError> {
+        self.logs().remove(&id);
+        Ok(())
+    }
+
+    fn upkeep(&self, _now_ms: i64) {}
+
+    fn complaints(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn close(&self) -> Pending<()> {
+        Pending::ready(Ok(()))
     }
 }

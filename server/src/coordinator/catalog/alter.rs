@@ -1,0 +1,174 @@
+//! From a configuration and changes to it to the new configuration, or a refusal.
+
+use std::collections::{BTreeMap, HashSet};
+
+use ratel_protocol::ErrorCode;
+
+use super::broker_config::{BrokerConfigs, BrokerScope, alterable};
+use super::topic_config::{self, topic_key};
+use crate::config::{Kind, split_list};
+use crate::error::Refusal;
+
+/// What is done to one key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Op {
+    /// Give it this value.
+    Set,
+    /// Take its value away.
+    Delete,
+    /// Add these to its list.
+    Append,
+    /// Take these off its list.
+    Subtract,
+}
+
+/// Changes to a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Changes {
+    /// All of it: what is not named goes back to its default.
+    Replace(BTreeMap<String, String>),
+    /// Key by key, each key once.
+    Each(Vec<(String, Op, Option<String>)>),
+}
+
+/// A topic's new configuration.
+///
+/// # Errors
+/// INVALID_CONFIG for a name or value that cannot be, INVALID_REQUEST for a key named twice or a
+/// value that is missing.
+pub fn topic(
+    before: &BTreeMap<String, String>,
+    changes: &Changes,
+    brokers: &BrokerConfigs,
+) -> Result<BTreeMap<String, String>, Refusal> {
+    let invalid = |why: String| Refusal::new(ErrorCode::InvalidConfig, why);
+    let after = match changes {
+        Changes::Replace(all) => all.clone(),
+        Changes::Each(each) => {
+            let mut after = before.clone();
+            for (name, op, value) in once(each)? {
+                let key = topic_key(name).map_err(invalid)?;
+                let now = || {
+                    after
+                        .get(name)
+                        .cloned()
+                        .unwrap_or_else(|| key.default_in(brokers))
+                };
+                match changed(name, key.kind, *op, value.as_deref(), now)? {
+                    Some(value) => after.insert(name.clone(), value),
+                    None => after.remove(name),
+                };
+            }
+            after
+        }
+    };
+    // What was there already is not judged again: the server gives its own topics values that
+    // nobody else may give.
+    let new = after
+        .iter()
+        .filter(|(name, value)| before.get(*name) != Some(*value));
+    for (name, value) in new {
+        topic_key(name)
+            .and_then(|key| key.check(value))
+            .map_err(invalid)?;
+    }
+    topic_config::check_together(&after, brokers).map_err(invalid)?;
+    Ok(after)
+}
+
+/// What changes in the broker's configuration for `scope`: the new value of each key, `None` for
+/// one that goes back to what the server was started with.
+///
+/// # Errors
+/// As of [`topic`], and INVALID_REQUEST for a key that only a restart changes.
+pub fn broker(
+    brokers: &BrokerConfigs,
+    scope: BrokerScope,
+    changes: &Changes,
+) -> Result<Vec<(String, Option<String>)>, Refusal> {
+    let before = brokers.altered_in(scope);
+    let wanted = match changes {
+        Changes::Replace(all) => {
+            let gone = before.keys().filter(|name| !all.contains_key(*name));
+            let gone = gone.map(|name| (name.clone(), None));
+            let set = all
+                .iter()
+                .map(|(name, value)| (name.clone(), Some(value.clone())));
+            gone.chain(set).collect()
+        }
+        Changes::Each(each) => {
+            let mut wanted = Vec::new();
+            for (name, op, value) in once(each)? {
+                let key = alterable(name)?;
+                let now = || {
+                    let value = before.get(name).cloned();
+                    value
+                        .or_else(|| brokers.effective().value(name))
+                        .unwrap_or_default()
+                };
+                let value = changed(name, key.kind, *op, value.as_deref(), now)?;
+                wanted.push((name.clone(), value));
+            }
+            wanted
+        }
+    };
+    let mut altered = Vec::new();
+    for (name, value) in wanted {
+        let key = alterable(&name)?;
+        if let Some(value) = &value {
+            brokers.check(key, value)?;
+        }
+        if before.get(&name) != value.as_ref() {
+            altered.push((name, value));
+        }
+    }
+    Ok(altered)
+}
+
+type Change = (String, Op, Option<String>);
+
+/// The changes, if no key is named twice.
+fn once(each: &[Change]) -> Result<&[Change], Refusal> {
+    let mut seen = HashSet::new();
+    match each.iter().find(|(name, _, _)| !seen.insert(name)) {
+        Some((name, _, _)) => Err(Refusal::new(
+            ErrorCode::InvalidRequest,
+            format!("The configuration {name} is changed twice in one request."),
+        )),
+        None => Ok(each),
+    }
+}
+
+/// A key's new value; `None` if it goes back to its default.
+fn changed(
+    name: &str,
+    kind: Kind,
+    op: Op,
+    value: Option<&str>,
+    now: impl FnOnce() -> String,
+) -> Result<Option<String>, Refusal> {
+    if op == Op::Delete {
+        return Ok(None);
+    }
+    let Some(value) = value else {
+        let message = format!("The configuration {name} is given no value.");
+        return Err(Refusal::new(ErrorCode::InvalidRequest, message));
+    };
+    if op == Op::Set {
+        return Ok(Some(value.trim().to_owned()));
+    }
+    if kind != Kind::List {
+        let message = format!("The configuration {name} is no list: nothing is added or taken.");
+        return Err(Refusal::new(ErrorCode::InvalidConfig, message));
+    }
+    let now = now();
+    let mut list: Vec<_> = split_list(&now).collect();
+    for word in split_list(value) {
+        match op {
+            Op::Append if !list.contains(&word) => list.push(word),
+            Op::Subtract => list.retain(|there| *there != word),
+            _ => {}
+        }
+    }
+    Ok(Some(list.join(",")))
+}

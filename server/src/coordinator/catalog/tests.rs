@@ -1,0 +1,222 @@
+use ratel_storage::StorageError;
+
+use super::alter::Op;
+use super::*;
+use crate::clock::ManualClock;
+use crate::coordinator::testing::TestEngine;
+
+async fn start(engine: &Arc<TestEngine>) -> Catalog {
+    let clock = Arc::new(ManualClock::default());
+    Catalog::start(engine.clone(), Arc::default(), clock)
+        .await
+        .unwrap()
+}
+
+fn new(name: &str, partitions: i32) -> NewTopic {
+    NewTopic {
+        name: name.into(),
+        id: fresh_id(),
+        partitions,
+        configs: BTreeMap::new(),
+        internal: false,
+    }
+}
+
+fn set(name: &str, value: &str) -> Changes {
+    Changes::Each(vec![(name.into(), Op::Set, Some(value.into()))])
+}
+
+#[tokio::test]
+async fn a_new_topic_is_open_and_seen_when_its_creation_is_answered() {
+    let engine = Arc::default();
+    let catalog = start(&engine).await;
+    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let heard = seen.clone();
+    catalog.listen(move |change| {
+        let Change::Published(topic) = change else {
+            return;
+        };
+        heard
+            .lock()
+            .unwrap()
+            .push((topic.name.to_string(), topic.partitions));
+    });
+    let topic = catalog
+        .create(vec![new("a", 3)], false)
+        .await
+        .pop()
+        .unwrap()
+        .unwrap();
+    assert_eq!(catalog.view.topic("a").unwrap().id, topic.id);
+    assert_eq!(catalog.view.topic_by_id(topic.id).unwrap().partitions, 3);
+    let mut ids = vec![CATALOG_PARTITION];
+    ids.extend((0..3).map(|index| PartitionId {
+        topic: topic.id,
+        index,
+    }));
+    ids.sort();
+    assert_eq!(engine.ids(), ids);
+    let grown = catalog
+        .grow(vec![(topic.id, 4)], false)
+        .await
+        .pop()
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (
+            grown.partitions,
+            catalog.view.topic("a").unwrap().partitions
+        ),
+        (4, 4)
+    );
+    assert_eq!(engine.ids().len(), 5);
+    assert_eq!(
+        *seen.lock().unwrap(),
+        [("a".to_owned(), 3), ("a".to_owned(), 4)]
+    );
+}
+
+#[tokio::test]
+async fn a_restart_finds_topics_configurations_and_ids() {
+    let engine: Arc<TestEngine> = Arc::default();
+    let catalog = start(&engine).await;
+    let topic = catalog.create_automatically("a").await.unwrap();
+    catalog
+        .alter_topic(topic.id, set("retention.ms", "5"), false)
+        .await
+        .unwrap();
+    let scope = BrokerScope::Cluster;
+    catalog
+        .alter_broker(scope, set("log.segment.bytes", "2097152"), false)
+        .await
+        .unwrap();
+    let gone = catalog.create_automatically("gone").await.unwrap();
+    catalog.delete(vec![gone.id]).await.pop().unwrap().unwrap();
+    assert_eq!(catalog.producer_id_block().await, Ok(0..1000));
+    assert_eq!(catalog.producer_id_block().await, Ok(1000..2000));
+    catalog.stop().await;
+    assert_eq!(
+        catalog.complaint().as_deref(),
+        Some("the catalog has stopped")
+    );
+
+    let again = start(&engine).await;
+    let names: Vec<_> = again
+        .view
+        .topics()
+        .iter()
+        .map(|topic| topic.name.clone())
+        .collect();
+    assert_eq!(names, ["a".into()]);
+    let found = again.view.topic("a").unwrap();
+    assert_eq!((found.id, found.partitions), (topic.id, 1));
+    assert_eq!(found.settings.retention_ms, Some(5));
+    assert_eq!(found.settings.segment_bytes, 2 << 20);
+    assert_eq!(again.brokers().effective().log_segment_bytes, 2 << 20);
+    let block = again.producer_id_block().await;
+    assert_eq!(block, Ok(2000..3000), "no id is given out twice");
+}
+
+#[tokio::test]
+async fn a_deleted_topic_is_gone_from_view_and_engine_and_a_new_one_has_another_id() {
+    let engine: Arc<TestEngine> = Arc::default();
+    let catalog = start(&engine).await;
+    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let heard = seen.clone();
+    catalog.listen(move |change| {
+        let Change::Deleted(topic) = change else {
+            return;
+        };
+        heard.lock().unwrap().push(topic.id);
+    });
+    let topic = catalog.create_automatically("a").await.unwrap();
+    catalog.delete(vec![topic.id]).await.pop().unwrap().unwrap();
+    assert!(catalog.view.topic("a").is_none() && catalog.view.is_empty());
+    assert_eq!(engine.ids(), [CATALOG_PARTITION]);
+    assert_eq!(*seen.lock().unwrap(), [topic.id]);
+    let again = catalog.delete(vec![topic.id]).await.pop().unwrap();
+    assert_eq!(
+        again.map_err(|refusal| refusal.code).err(),
+        Some(ErrorCode::UnknownTopicId)
+    );
+    assert_ne!(
+        catalog.create_automatically("a").await.unwrap().id,
+        topic.id
+    );
+}
+
+#[tokio::test]
+async fn a_broker_key_reaches_the_logs_of_topics_that_do_not_say_otherwise() {
+    let engine: Arc<TestEngine> = Arc::default();
+    let catalog = start(&engine).await;
+    let plain = catalog.create_automatically("plain").await.unwrap();
+    let own = catalog.create_automatically("own").await.unwrap();
+    catalog
+        .alter_topic(own.id, set("max.message.bytes", "50"), false)
+        .await
+        .unwrap();
+    let scope = BrokerScope::Node(1);
+    catalog
+        .alter_broker(scope, set("message.max.bytes", "70"), false)
+        .await
+        .unwrap();
+    let max = |topic: &Topic| {
+        engine
+            .settings(topic.partition(0).unwrap())
+            .unwrap()
+            .max_message_bytes
+    };
+    assert_eq!((max(&plain), max(&own)), (70, 50));
+    assert_eq!(
+        catalog
+            .view
+            .topic("plain")
+            .unwrap()
+            .settings
+            .max_message_bytes,
+        70
+    );
+}
+
+#[tokio::test]
+async fn m_2_two_who_ask_for_a_topic_get_the_same() {
+    let engine = Arc::default();
+    let catalog = start(&engine).await;
+    let (one, two) = tokio::join!(
+        catalog.create_automatically("a"),
+        catalog.create_automatically("a")
+    );
+    assert_eq!(one.unwrap().id, two.unwrap().id);
+    let bad = catalog.create_automatically("a b").await;
+    assert_eq!(bad.err(), Some(ErrorCode::InvalidTopicException));
+    let offsets = catalog.create_automatically(OFFSETS_TOPIC).await.unwrap();
+    assert_eq!((offsets.partitions, offsets.internal), (50, true));
+    assert_eq!(offsets.configs["cleanup.policy"], "compact");
+    assert_eq!(
+        catalog.internal_topic(OFFSETS_TOPIC).await.unwrap().id,
+        offsets.id
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_refuses_a_change_and_the_catalog_recovers() {
+    let engine: Arc<TestEngine> = Arc::default();
+    let catalog = start(&engine).await;
+    catalog.create_automatically("a").await.unwrap();
+    engine
+        .log(CATALOG_PARTITION)
+        .unwrap()
+        .refuse_next(StorageError::DiskFull);
+    let refused = catalog.create_automatically("b").await;
+    assert_eq!(refused.err(), Some(ErrorCode::CoordinatorNotAvailable));
+    assert!(catalog.complaint().unwrap().contains("no space left"));
+    assert!(catalog.view.topic("a").is_some() && catalog.view.topic("b").is_none());
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    assert_eq!(catalog.complaint(), None);
+    assert!(catalog.create_automatically("b").await.is_ok());
+}
+
+#[test]
+fn ids_never_look_like_an_option() {
+    assert!((0..2000).all(|_| fresh_id().as_bytes()[0] >> 2 != 62));
+}
