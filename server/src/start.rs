@@ -103,16 +103,17 @@ impl Server {
 
         let metrics = Arc::new(Metrics::default());
         let engine = open_engine(&config, disk, &*clock, fail).await?;
-        let catalog = Catalog {
-            view: Arc::default(),
-        };
+        let config = Arc::new(config);
+        let catalog = Catalog::start(engine.clone(), config.clone(), clock.clone())
+            .await
+            .map_err(StartError::Recovery)?;
         metrics.recovered(clock.monotonic_us().saturating_sub(began_us));
         let fetch_sessions = FetchSessions::new(
             config.fetch_session_slots,
             config.fetch_session_partitions_max,
         );
         let broker = Arc::new(Broker {
-            config: Arc::new(config),
+            config,
             clock: clock.clone(),
             engine,
             catalog,
@@ -208,6 +209,7 @@ impl Server {
                 tracing::error!(%error, "a task of the server panicked");
             }
         }
+        self.broker.catalog.stop().await;
         let outcome = self.broker.engine.close().await;
         self.stop_http.send_replace(true);
         let drained = async { while self.http_tasks.join_next().await.is_some() {} };
