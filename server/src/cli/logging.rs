@@ -11,13 +11,7 @@ use crate::config::{Config, LogFormat};
 
 /// Send log lines to stderr as the configuration says.
 pub(super) fn start(config: &Config) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(&config.log_level).map_err(|error| {
-        Failure::unusable(format!(
-            "log.level={} is not a level (error, warn, info, debug, trace) or a list of \
-             directives: {error}",
-            config.log_level
-        ))
-    })?;
+    let filter = filter(&config.log_level)?;
     let json = match config.log_format {
         LogFormat::Auto => !io::stderr().is_terminal(),
         LogFormat::Text => false,
@@ -33,6 +27,23 @@ pub(super) fn start(config: &Config) -> Result<(), Failure> {
         builder.try_init()
     };
     outcome.map_err(|error| Failure::failed(format!("cannot start logging: {error}")))
+}
+
+/// A directive of one word is a level here. To the filter it could be a module too, so that a
+/// misspelt level would silence everything.
+fn filter(text: &str) -> Result<EnvFilter, Failure> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let is_level = |word: &str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word));
+    let mut directives = text.split(',').map(str::trim);
+    let plausible = directives.all(|directive| directive.contains('=') || is_level(directive));
+    let filter = EnvFilter::try_new(text).ok().filter(|_| plausible);
+    filter.ok_or_else(|| {
+        Failure::unusable(format!(
+            "log.level={text} is neither a level ({}) nor a list such as \
+             info,ratel_server::net=debug",
+            LEVELS.join(", ")
+        ))
+    })
 }
 
 struct Stderr;
@@ -87,7 +98,7 @@ pub(super) fn escaped(text: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Line, escaped};
+    use super::{Line, escaped, filter};
     use std::io::Write;
 
     #[test]
@@ -99,6 +110,16 @@ mod tests {
             String::from_utf8(line.0).expect("text"),
             "client \"a\\nINFO forged\\u{1b}[2J\\r\\u{85}\\u{202e}b\"\n"
         );
+    }
+
+    #[test]
+    fn a_misspelt_level_is_refused() {
+        for good in ["info", "WARN", "info,ratel_server::net=debug", "off"] {
+            assert!(filter(good).is_ok(), "{good}");
+        }
+        for bad in ["warning", "", "info,debugg", "a=b=c", "ratel_server=loud"] {
+            assert!(filter(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -21,7 +21,10 @@ pub(super) fn ready(site: &Site) -> Vec<String> {
     }
     match site.broker.get() {
         None => reasons.push("recovery: the logs are being opened".to_owned()),
-        Some(broker) => reasons.extend(broker.engine.complaints()),
+        Some(broker) => {
+            reasons.extend(broker.engine.complaints());
+            reasons.extend(broker.catalog.complaint());
+        }
     }
     reasons
 }

@@ -23,7 +23,7 @@ pub enum StartError {
     },
     /// The log cannot be opened.
     Storage(StorageError),
-    /// The recovery ended in a way that it must not.
+    /// What the log holds cannot be taken up again, for this reason.
     Recovery(String),
 }
 
@@ -60,7 +60,10 @@ impl fmt::Display for StartError {
                 f,
                 "cannot open the log: {error}; `ratel doctor` tells what is wrong with it"
             ),
-            Self::Recovery(why) => write!(f, "opening the log failed: {why}"),
+            Self::Recovery(why) => write!(
+                f,
+                "cannot take up the log: {why}; `ratel doctor` tells what is wrong with it"
+            ),
         }
     }
 }
