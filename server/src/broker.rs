@@ -106,11 +106,33 @@ pub mod testing {
 
     /// A broker of this configuration that keeps nothing.
     pub fn broker(config: Config) -> Arc<Broker> {
+        broker_with(config, Arc::new(NoEngine), Arc::new(SystemClock::new()))
+    }
+
+    /// A broker of this configuration over these logs. Its catalog shows what is put into its
+    /// view, and refuses every change.
+    pub fn broker_with(
+        config: Config,
+        engine: Arc<dyn Engine>,
+        clock: Arc<dyn Clock>,
+    ) -> Arc<Broker> {
+        let config = Arc::new(config);
+        let catalog = Catalog::detached(engine.clone(), config.clone());
+        with_catalog(config, engine, clock, catalog)
+    }
+
+    /// A broker of this configuration over these logs and this catalog.
+    pub fn with_catalog(
+        config: Arc<Config>,
+        engine: Arc<dyn Engine>,
+        clock: Arc<dyn Clock>,
+        catalog: Catalog,
+    ) -> Arc<Broker> {
         Arc::new(Broker {
-            config: Arc::new(config),
-            clock: Arc::new(SystemClock::new()) as Arc<dyn Clock>,
-            engine: Arc::new(NoEngine),
-            catalog: Catalog::detached(Arc::new(NoEngine), Arc::new(Config::default())),
+            config,
+            clock,
+            engine,
+            catalog,
             cluster_id: "AAAAAAAAAAAAAAAAAAAAAA".into(),
             producer_ids: ProducerIds::default(),
             fetch_sessions: crate::fetch_sessions::FetchSessions::new(10, 100),

@@ -41,8 +41,8 @@ pub struct Entry {
     pub source: Result<Source, ErrorCode>,
     /// What the last look at the partition gave; an answer takes it out.
     pub outcome: Option<Result<Read, ErrorCode>>,
-    /// What a look found that gave no records, and the guard that will tell when that changes.
-    pub idle: Option<(Offsets, Watch)>,
+    /// What the last look found, and the guard that will tell when that changes.
+    pub armed: Option<(Offsets, Watch)>,
     /// What the client was told last: high watermark, last stable offset, start (F-10).
     pub told: Option<[Offset; 3]>,
 }
@@ -68,7 +68,7 @@ impl Entry {
             leader_epoch: -1,
             source: Err(ErrorCode::UnknownTopicOrPartition),
             outcome: None,
-            idle: None,
+            armed: None,
             told: None,
         }
     }
@@ -83,9 +83,9 @@ pub struct Session {
     /// The place of each partition; empty without a session.
     places: HashMap<(TopicKey, i32), u64>,
     place_end: u64,
-    /// The places that must be looked at: all others are armed in `poll` and had nothing.
+    /// The places that must be looked at: all others had nothing and are armed in `poll`.
     pub dirty: BTreeSet<u64>,
-    /// Wakes when an idle partition has something.
+    /// Wakes when an armed partition has something.
     pub poll: LongPoll,
     /// The catalog's version when the sources were looked up.
     pub catalog_version: Option<u64>,
@@ -148,7 +148,7 @@ impl Session {
         self.catalog_version = Some(version);
         for entry in self.entries.values_mut() {
             entry.source = find(entry);
-            entry.idle = None;
+            entry.armed = None;
         }
         self.dirty_all();
     }
@@ -176,7 +176,7 @@ impl Session {
             entry.from = new.from;
             entry.max_bytes = new.max_bytes;
             entry.leader_epoch = new.leader_epoch;
-            entry.idle = None;
+            entry.armed = None;
             self.dirty.insert(place);
         }
     }

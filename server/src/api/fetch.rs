@@ -190,7 +190,7 @@ fn refuse(cx: &Context, code: ErrorCode) -> Answer {
 }
 
 /// Take the outcomes out and say what goes to the client. In a session, what gave records moves
-/// to the back, and what gave records or an error is looked at again next time (F-10).
+/// to the back, and what is not both read to its end and armed is looked at again next time (F-10).
 fn lines(
     cx: &Context,
     session: &mut Session,
@@ -198,7 +198,7 @@ fn lines(
     is_incremental: bool,
 ) -> Vec<Line> {
     let mut lines = Vec::with_capacity(looked_at.len());
-    let (mut gave, mut failed) = (Vec::new(), Vec::new());
+    let (mut gave, mut again) = (Vec::new(), Vec::new());
     for place in looked_at {
         let Some(entry) = session.entry(*place) else {
             continue;
@@ -207,8 +207,10 @@ fn lines(
             continue;
         };
         let line = Line::new(entry, outcome);
-        if line.code != 0 {
-            failed.push(*place);
+        let [high_watermark, ..] = line.offsets;
+        // Also when the limits left no room for what is there.
+        if line.code != 0 || entry.armed.is_none() || entry.from < high_watermark {
+            again.push(*place);
         }
         if let Some(records) = &line.records {
             gave.push(*place);
@@ -226,11 +228,12 @@ fn lines(
             lines.push(line);
         }
     }
-    session.dirty.extend(failed);
+    session.dirty.extend(again);
     if is_incremental {
         session.rotate(&gave);
-    } else {
-        session.dirty.extend(gave);
     }
     lines
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@
 
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use ratel_protocol::messages::metadata_request::MetadataRequestTopic;
 use ratel_protocol::messages::metadata_response::{
@@ -93,49 +94,68 @@ async fn named_topics(
     let may_create =
         cx.broker.config.auto_create_topics_enable && (cx.version < 4 || allow_creation);
     let mut seen = HashSet::with_capacity(named.len());
-    let mut topics = Vec::with_capacity(named.len());
-    for asked in named {
-        if seen.insert((asked.topic_id, asked.name.as_deref())) {
-            topics.push(named_topic(cx, asked, may_create).await);
-        }
+    let once = named
+        .iter()
+        .filter(|asked| seen.insert((asked.topic_id, asked.name.as_deref())));
+    // All creations are on their way before the first is waited for: they share their syncs.
+    let lookups: Vec<_> = once
+        .map(|asked| (asked, look_up(cx, asked, may_create)))
+        .collect();
+    let mut topics = Vec::with_capacity(lookups.len());
+    for (asked, lookup) in lookups {
+        let topic = match lookup {
+            Lookup::Done(outcome) => outcome,
+            Lookup::Created(creation) => creation.await,
+        };
+        topics.push(match topic {
+            Ok(topic) => found(cx, &topic),
+            Err(code) => missing(asked, code),
+        });
     }
     topics
 }
 
-async fn named_topic(
+/// A topic that is there or is not, or will be.
+enum Lookup<F> {
+    Done(Result<Arc<Topic>, ErrorCode>),
+    Created(F),
+}
+
+fn look_up(
     cx: &Context,
     asked: &MetadataRequestTopic,
     may_create: bool,
-) -> MetadataResponseTopic {
+) -> Lookup<impl Future<Output = Result<Arc<Topic>, ErrorCode>> + use<>> {
+    let view = &cx.broker.catalog.view;
     let by_id = !asked.topic_id.is_nil();
-    let missing = |code: ErrorCode| {
-        MetadataResponseTopic::default()
-            .with_error_code(code.code())
-            .with_topic_id(asked.topic_id)
-            .with_name(asked.name.clone().filter(|_| !by_id))
-    };
     let Some(name) = asked.name.as_deref().filter(|_| !by_id) else {
-        if cx.version < 12 {
-            return missing(ErrorCode::InvalidRequest);
-        }
-        return match cx.broker.catalog.view.topic_by_id(asked.topic_id) {
-            Some(topic) => found(cx, &topic),
-            None => missing(ErrorCode::UnknownTopicId),
-        };
+        return Lookup::Done(if cx.version < 12 {
+            Err(ErrorCode::InvalidRequest)
+        } else {
+            let topic = view.topic_by_id(asked.topic_id);
+            topic.ok_or(ErrorCode::UnknownTopicId)
+        });
     };
-    if let Some(topic) = cx.broker.catalog.view.topic(name) {
-        return found(cx, &topic);
+    if let Some(topic) = view.topic(name) {
+        return Lookup::Done(Ok(topic));
     }
     if !catalog::is_legal_name(name) {
-        return missing(ErrorCode::InvalidTopicException);
+        return Lookup::Done(Err(ErrorCode::InvalidTopicException));
     }
-    if !may_create {
-        return missing(ErrorCode::UnknownTopicOrPartition);
+    // Of the server's own topics only the one that it uses is made.
+    let is_foreign = catalog::is_internal_name(name) && name != catalog::OFFSETS_TOPIC;
+    if !may_create || is_foreign {
+        return Lookup::Done(Err(ErrorCode::UnknownTopicOrPartition));
     }
-    match cx.broker.catalog.create_automatically(name).await {
-        Ok(topic) => found(cx, &topic),
-        Err(code) => missing(code),
-    }
+    Lookup::Created(cx.broker.catalog.create_automatically(name))
+}
+
+fn missing(asked: &MetadataRequestTopic, code: ErrorCode) -> MetadataResponseTopic {
+    let by_id = !asked.topic_id.is_nil();
+    MetadataResponseTopic::default()
+        .with_error_code(code.code())
+        .with_topic_id(asked.topic_id)
+        .with_name(asked.name.clone().filter(|_| !by_id))
 }
 
 fn found(cx: &Context, topic: &Topic) -> MetadataResponseTopic {
@@ -184,3 +204,6 @@ fn downgrade(mut response: MetadataResponse, version: i16) -> MetadataResponse {
     }
     response
 }
+
+#[cfg(test)]
+mod tests;

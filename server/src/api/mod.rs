@@ -197,6 +197,9 @@ mod metadata;
 mod offset_for_leader_epoch;
 mod produce;
 
+#[cfg(test)]
+mod testing;
+
 pub use api_versions::unsupported as unsupported_api_versions;
 
 /// Every API that is spoken, in the order of the keys.

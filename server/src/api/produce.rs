@@ -248,3 +248,6 @@ fn downgrade(mut response: ProduceResponse, version: i16) -> ProduceResponse {
     }
     response
 }
+
+#[cfg(test)]
+mod tests;

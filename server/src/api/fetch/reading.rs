@@ -67,6 +67,7 @@ pub(super) async fn read(broker: &Broker, session: &mut Session, terms: &Terms) 
         for place in &round {
             if let Some(entry) = session.entry(*place) {
                 sum.count(entry.outcome.as_ref(), |sum, n| *sum -= n);
+                entry.armed = None;
                 let outcome = look(entry, terms, sum.bytes).await;
                 sum.count(Some(&outcome), |sum, n| *sum += n);
                 entry.outcome = Some(outcome);
@@ -107,7 +108,7 @@ async fn look(entry: &mut Entry, terms: &Terms, taken: usize) -> Result<Read, Er
     read.map_err(|refused| error::code(&refused))
 }
 
-/// Arm those of `places` that gave nothing. True if one of them has something already: it is in
+/// Arm those of `places` that are not, so that more wakes the fetch. True if one of them has something already: it is in
 /// `dirty` again.
 pub(super) fn arm(session: &mut Session, places: &BTreeSet<u64>) -> bool {
     let mut news = Vec::new();
@@ -115,15 +116,13 @@ pub(super) fn arm(session: &mut Session, places: &BTreeSet<u64>) -> bool {
         let (Some(entry), poll) = session.entry_and_poll(*place) else {
             continue;
         };
-        if let (Ok(source), Some(Ok(read)), None) = (&entry.source, &entry.outcome, &entry.idle)
-            && read.records.is_none()
-        {
+        if let (Ok(source), Some(Ok(read)), None) = (&entry.source, &entry.outcome, &entry.armed) {
             let seen = read.offsets;
             let watch = poll.arm(&*source.partition, seen.high_watermark.max(entry.from));
             if is_news(&seen, &source.partition.offsets()) {
                 news.push(*place);
             } else {
-                entry.idle = Some((seen, watch));
+                entry.armed = Some((seen, watch));
             }
         }
     }
@@ -136,13 +135,13 @@ fn find_changed(session: &mut Session) {
     let mut changed = Vec::new();
     for (place, entry) in session.entries() {
         let Ok(source) = &entry.source else { continue };
-        let seen = match (&entry.idle, &entry.outcome) {
+        let seen = match (&entry.armed, &entry.outcome) {
             (Some((seen, _)), _) => *seen,
             (None, Some(Ok(read))) => read.offsets,
             (None, _) => continue,
         };
         if is_news(&seen, &source.partition.offsets()) {
-            entry.idle = None;
+            entry.armed = None;
             changed.push(place);
         }
     }

@@ -1,0 +1,168 @@
+//! Handlers without a network: requests go in as bytes, through the table, and answers come out
+//! decoded. Logs lie on a disk in memory whose syncs a test can hold back.
+
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes, BytesMut};
+use kafka_protocol::protocol::{HeaderVersion, Request};
+use ratel_protocol::{ApiKey, Decodable, StrBytes};
+use ratel_storage::disk_memory::MemoryDisk;
+use ratel_storage::{Batch, BatchBuilder, Engine, LocalEngine, LocalOptions, LogSettings, TopicId};
+
+use super::{Answer, Context, Later, route};
+use crate::broker::{Broker, testing};
+use crate::clock::{Clock, ManualClock, Timestamp};
+use crate::config::Config;
+use crate::coordinator::catalog::Topic;
+use crate::net::Session;
+
+/// The wall time at which the tests' clocks begin, ms.
+pub(crate) const NOW_MS: i64 = 1_700_000_000_000;
+
+/// A broker whose topics are put into the catalog's view by hand.
+pub(crate) struct Bench {
+    pub broker: Arc<Broker>,
+    pub disk: MemoryDisk,
+    pub clock: Arc<ManualClock>,
+    session: Arc<Session>,
+    pub client_id: Option<StrBytes>,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        Self::with(Config::default())
+    }
+
+    pub(crate) fn with(config: Config) -> Self {
+        let disk = MemoryDisk::new();
+        let engine = LocalEngine::open(
+            Arc::new(disk.clone()),
+            std::path::Path::new(""),
+            LocalOptions::default(),
+            NOW_MS,
+        );
+        let clock = Arc::new(ManualClock::new(Timestamp {
+            monotonic_ms: 0,
+            wall_ms: NOW_MS,
+        }));
+        let engine: Arc<dyn Engine> = engine.expect("an engine in memory");
+        Self {
+            broker: testing::broker_with(config, engine, clock.clone() as Arc<dyn Clock>),
+            disk,
+            clock,
+            session: Arc::new(Session {
+                peer: ([127, 0, 0, 1], 50_000).into(),
+                local: ([127, 0, 0, 1], 9092).into(),
+                listener: "PLAINTEXT".into(),
+            }),
+            client_id: Some(StrBytes::from_static_str("test")),
+        }
+    }
+
+    /// Make a topic of this many partitions.
+    pub(crate) fn topic(&self, name: &str, partitions: i32) -> Arc<Topic> {
+        self.topic_with(name, partitions, false, LogSettings::default())
+    }
+
+    pub(crate) fn topic_with(
+        &self,
+        name: &str,
+        partitions: i32,
+        internal: bool,
+        settings: LogSettings,
+    ) -> Arc<Topic> {
+        let topic = Arc::new(Topic {
+            id: TopicId::new_v4(),
+            name: name.into(),
+            partitions,
+            internal,
+            configs: std::collections::BTreeMap::new(),
+            settings: Arc::new(settings),
+        });
+        for index in 0..partitions {
+            let id = topic.partition(index).expect("an index of the topic");
+            self.broker
+                .engine
+                .open(id, topic.settings.clone())
+                .expect("an open log");
+        }
+        self.broker.catalog.view.insert(topic.clone());
+        topic
+    }
+
+    /// Take a topic out of the catalog and its logs off the disk.
+    pub(crate) fn delete(&self, topic: &Topic) {
+        self.broker.catalog.view.remove(topic.id);
+        for index in 0..topic.partitions {
+            let id = topic.partition(index).expect("an index of the topic");
+            self.broker.engine.delete(id).expect("a deleted log");
+        }
+    }
+
+    /// Hand a request over, as its connection would: its order is fixed when this returns.
+    pub(crate) async fn post<R: Request>(&self, version: i16, request: &R) -> Later {
+        let mut body = BytesMut::new();
+        request
+            .encode(&mut body, version)
+            .expect("a request that encodes");
+        let route = route(R::KEY, version).expect("a version that is spoken");
+        let cx = Context {
+            broker: self.broker.clone(),
+            session: self.session.clone(),
+            key: ApiKey::try_from(R::KEY).expect("a known key"),
+            version,
+            correlation_id: 7,
+            client_id: self.client_id.clone(),
+            received: self.clock.now(),
+        };
+        route
+            .handle(cx, body.freeze())
+            .await
+            .expect("a body that decodes")
+    }
+
+    /// Send a request and wait for its answer.
+    pub(crate) async fn send<R: Request>(&self, version: i16, request: &R) -> R::Response {
+        let later = self.post(version, request).await;
+        response::<R>(version, answer(later).await)
+    }
+}
+
+/// The answer that a handler yields in the end.
+pub(crate) async fn answer(later: Later) -> Answer {
+    match later {
+        Later::Ready(answer) => answer,
+        Later::Wait(future) => future.await,
+    }
+}
+
+/// Decode a whole answer: nothing may be left behind it.
+pub(crate) fn response<R: Request>(version: i16, answer: Answer) -> R::Response {
+    let mut frame = match answer {
+        Answer::Body(bytes) => bytes,
+        Answer::Pieces(pieces) => {
+            let pieces = pieces
+                .iter()
+                .map(|piece| piece.to_bytes().expect("a readable piece"));
+            pieces.collect::<Vec<Bytes>>().concat().into()
+        }
+        other => panic!("no answer: {other:?}"),
+    };
+    assert_eq!(frame.get_i32() as usize, frame.len(), "the length prefix");
+    assert_eq!(frame.get_i32(), 7, "the correlation id");
+    if R::Response::header_version(version) >= 1 {
+        assert_eq!(frame.get_u8(), 0, "tags of the header");
+    }
+    let response = R::Response::decode(&mut frame, version).expect("an answer that decodes");
+    assert_eq!(frame.len(), 0, "bytes behind the answer");
+    response
+}
+
+/// A batch of these values, without keys, of the time the clocks begin.
+pub(crate) fn batch(values: &[&str]) -> Batch {
+    let mut builder = BatchBuilder::new(NOW_MS);
+    for value in values {
+        builder.record(None, Some(value.as_bytes()));
+    }
+    builder.build().expect("at least one value")
+}
