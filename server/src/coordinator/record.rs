@@ -1,11 +1,9 @@
-//! Records of the internal logs: key and value bytes, and the batches they travel in.
+//! Key and value bytes of the internal logs' records.
 //!
 //! Keys and values begin with an int16 as in Kafka (a key with its type, a value with its
 //! version). All integers are big-endian; a string is an int16 length and UTF-8.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use ratel_storage::batch::{CRC_FROM, HEADER_BYTES, LENGTH_FROM};
-use ratel_storage::{Batch, BatchHeader, Offset, StorageError};
 
 /// Writes a key or value.
 #[derive(Debug, Default)]
@@ -250,154 +248,53 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A record as it lies in an internal log.
-pub(super) struct LogRecord {
-    pub(super) offset: Offset,
-    pub(super) timestamp_ms: i64,
-    pub(super) key: Option<Bytes>,
-    pub(super) value: Option<Bytes>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// One batch of these records, all written at `timestamp_ms`.
-pub(super) fn batch_of(
-    records: &[(Bytes, Option<Bytes>)],
-    timestamp_ms: i64,
-) -> Result<Batch, StorageError> {
-    let mut batch = BytesMut::with_capacity(HEADER_BYTES + 64 * records.len());
-    batch.put_bytes(0, HEADER_BYTES);
-    for (delta, (key, value)) in records.iter().enumerate() {
-        let mut record = Vec::with_capacity(32 + key.len());
-        record.push(0);
-        put_varint(&mut record, 0);
-        put_varint(&mut record, delta as i64);
-        put_varint(&mut record, key.len() as i64);
-        record.extend_from_slice(key);
-        match value {
-            Some(value) => {
-                put_varint(&mut record, value.len() as i64);
-                record.extend_from_slice(value);
-            }
-            None => put_varint(&mut record, -1),
-        }
-        put_varint(&mut record, 0);
-        let mut length = Vec::with_capacity(5);
-        put_varint(&mut length, record.len() as i64);
-        batch.put_slice(&length);
-        batch.put_slice(&record);
+    #[test]
+    fn what_is_written_is_read_again() {
+        let id = uuid::Uuid::from_u128(5);
+        let mut writer = Writer::new(3);
+        writer
+            .i8(-1)
+            .i16(2)
+            .i32(-3)
+            .i64(4)
+            .uuid(id)
+            .string("é")
+            .nullable_string(None);
+        writer.bytes(&[7, 8]).count(1).i8(9);
+        let bytes = writer.finish();
+        let mut reader = Reader::new(&bytes);
+        assert_eq!(reader.i16(), Ok(3));
+        assert_eq!((reader.i8(), reader.i16()), (Ok(-1), Ok(2)));
+        assert_eq!((reader.i32(), reader.i64()), (Ok(-3), Ok(4)));
+        assert_eq!((reader.uuid(), reader.string()), (Ok(id), Ok("é")));
+        assert_eq!(
+            (reader.nullable_string(), reader.bytes()),
+            (Ok(None), Ok(&[7, 8][..]))
+        );
+        assert_eq!(
+            (reader.count(), reader.i8(), reader.left()),
+            (Ok(1), Ok(9), 0)
+        );
+        assert!(reader.i8().is_err());
     }
-    let too_large = StorageError::InvalidBatch("a batch of more than 2 GiB");
-    let length = i32::try_from(batch.len() - LENGTH_FROM).map_err(|_| too_large)?;
-    let mut header = Vec::with_capacity(HEADER_BYTES);
-    header.put_i64(0);
-    header.put_i32(length);
-    header.put_i32(-1);
-    header.put_u8(2);
-    header.put_u32(0);
-    header.put_i16(0);
-    header.put_i32(records.len() as i32 - 1);
-    header.put_i64(timestamp_ms);
-    header.put_i64(timestamp_ms);
-    header.put_i64(-1);
-    header.put_i16(-1);
-    header.put_i32(-1);
-    header.put_i32(records.len() as i32);
-    batch[..HEADER_BYTES].copy_from_slice(&header);
-    let crc = crc_of(&batch[CRC_FROM..]);
-    batch[17..21].copy_from_slice(&crc.to_be_bytes());
-    let limit = batch.len();
-    Batch::parse(batch.freeze(), limit)
-}
 
-/// Hand on every record of these batches, control batches left out; gives one past the last.
-pub(super) fn each_record(
-    batches: &Bytes,
-    mut visit: impl FnMut(LogRecord),
-) -> Result<Offset, StorageError> {
-    let mut rest = batches.clone();
-    let mut end = Offset::ZERO;
-    while !rest.is_empty() {
-        let header = BatchHeader::decode(&rest)?;
-        if header.bytes > rest.len() {
-            return Err(StorageError::CorruptBatch("cut short"));
-        }
-        let batch = rest.split_to(header.bytes);
-        end = Offset::new(header.base_offset).plus(i64::from(header.last_offset_delta) + 1);
-        if header.is_control() {
-            continue;
-        }
-        if header.codec() != 0 {
-            return Err(StorageError::InvalidBatch("compressed by nobody we know"));
-        }
-        let mut records = batch.slice(HEADER_BYTES..);
-        for _ in 0..header.count {
-            visit(
-                take_record(&header, &mut records)
-                    .ok_or(StorageError::CorruptBatch("a record that does not parse"))?,
-            );
-        }
+    #[test]
+    fn lengths_that_make_no_sense_are_refused() {
+        assert!(Reader::new(&[0xff, 0xff]).string().is_err(), "null");
+        assert!(Reader::new(&[0xff, 0xfe]).nullable_string().is_err(), "-2");
+        assert!(Reader::new(&[0, 2, b'a']).string().is_err(), "too long");
+        assert!(Reader::new(&[0, 1, 0xff]).string().is_err(), "not UTF-8");
+        assert!(
+            Reader::new(&[0xff, 0xff, 0xff, 0xff]).bytes().is_err(),
+            "-1 bytes"
+        );
+        assert!(
+            Reader::new(&[0x7f, 0xff, 0xff, 0xff, 0]).count().is_err(),
+            "2^31 elements"
+        );
     }
-    Ok(end)
-}
-
-fn take_record(header: &BatchHeader, rest: &mut Bytes) -> Option<LogRecord> {
-    let length = usize::try_from(take_varint(rest)?).ok()?;
-    if length > rest.len() || length == 0 {
-        return None;
-    }
-    let mut record = rest.split_to(length);
-    let _attributes = record.split_to(1);
-    let timestamp_ms = header
-        .base_timestamp
-        .checked_add(take_varint(&mut record)?)?;
-    let offset = Offset::new(header.base_offset).plus(take_varint(&mut record)?);
-    let key = take_nullable(&mut record)?;
-    let value = take_nullable(&mut record)?;
-    Some(LogRecord {
-        offset,
-        timestamp_ms,
-        key,
-        value,
-    })
-}
-
-fn take_nullable(rest: &mut Bytes) -> Option<Option<Bytes>> {
-    let length = take_varint(rest)?;
-    if length < 0 {
-        return Some(None);
-    }
-    let length = usize::try_from(length)
-        .ok()
-        .filter(|length| *length <= rest.len())?;
-    Some(Some(rest.split_to(length)))
-}
-
-fn put_varint(out: &mut Vec<u8>, value: i64) {
-    let mut zigzag = ((value << 1) ^ (value >> 63)) as u64;
-    while zigzag >= 0x80 {
-        out.push(zigzag as u8 | 0x80);
-        zigzag >>= 7;
-    }
-    out.push(zigzag as u8);
-}
-
-fn take_varint(rest: &mut Bytes) -> Option<i64> {
-    let mut zigzag = 0_u64;
-    for shift in (0..64).step_by(7) {
-        let byte = *rest.first()?;
-        *rest = rest.slice(1..);
-        zigzag |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some((zigzag >> 1) as i64 ^ -((zigzag & 1) as i64));
-        }
-    }
-    None
-}
-
-/// CRC-32C, bit by bit.
-fn crc_of(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0_u32, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
-            (crc >> 1) ^ (0x82F6_3B78 & (crc & 1).wrapping_neg())
-        })
-    })
 }

@@ -1,9 +1,11 @@
 //! Building a machine from its log.
 
-use ratel_storage::{Bound, Offset, Partition, ReadRequest, StorageError};
+use bytes::Bytes;
+use ratel_storage::{
+    Batch, BatchHeader, Bound, Offset, Partition, ReadRequest, StorageError, records,
+};
 
 use super::runner::Failure;
-use crate::coordinator::record::each_record;
 use crate::coordinator::{Applied, Machine, Record};
 
 /// Bytes that one read of the replay asks for.
@@ -34,12 +36,12 @@ pub(super) async fn replay<M: Machine>(
                 bound: Bound::End,
             })
             .await?;
-        let records = match read.records {
+        let batches = match read.records {
             Some(slice) => slice.to_bytes()?,
             None => return Err(Failure::broken(format!("nothing to read at {from}"))),
         };
-        bytes += records.len() as u64;
-        let end = apply_batches(machine, &records, from)?;
+        bytes += batches.len() as u64;
+        let end = apply_batches(machine, batches, from)?;
         if end <= from {
             return Err(Failure::broken(format!("the log does not go on at {from}")));
         }
@@ -52,30 +54,43 @@ pub(super) async fn replay<M: Machine>(
 /// Apply the records at and above `from`; gives one past the last batch.
 fn apply_batches<M: Machine>(
     machine: &mut M,
-    records: &bytes::Bytes,
+    mut batches: Bytes,
     from: Offset,
 ) -> Result<Offset, Failure> {
-    let mut broken = None;
-    let end = each_record(records, |record| {
-        if record.offset < from || broken.is_some() {
-            return;
+    let mut end = from;
+    while !batches.is_empty() {
+        let header = BatchHeader::decode(&batches)?;
+        if header.bytes > batches.len() {
+            return Err(StorageError::CorruptBatch("cut short").into());
         }
-        let at = Applied {
-            offset: record.offset,
-            timestamp_ms: record.timestamp_ms,
-        };
-        let (Some(key), value) = (record.key, record.value) else {
-            return;
-        };
-        match M::Record::decode(&key, value.as_deref()) {
-            Ok(Some(record)) => machine.apply(at, &record),
-            Ok(None) => {}
-            Err(why) => broken = Some(format!("the record at {}: {why}", at.offset)),
+        let batch = Batch::parse(batches.split_to(header.bytes), header.bytes)?;
+        end = Offset::new(header.base_offset).plus(i64::from(header.last_offset_delta) + 1);
+        if !header.is_control() {
+            for record in records(&batch)? {
+                apply_record(machine, record?, from)?;
+            }
         }
-    })
-    .map_err(|error: StorageError| Failure::from(error))?;
-    match broken {
-        Some(why) => Err(Failure::broken(why)),
-        None => Ok(end),
     }
+    Ok(end)
+}
+
+fn apply_record<M: Machine>(
+    machine: &mut M,
+    record: ratel_storage::Record,
+    from: Offset,
+) -> Result<(), Failure> {
+    // A read may begin with a batch that starts before what was asked for.
+    let Some(key) = record.key.filter(|_| record.offset >= from) else {
+        return Ok(());
+    };
+    let at = Applied {
+        offset: record.offset,
+        timestamp_ms: record.timestamp_ms,
+    };
+    let decoded = M::Record::decode(&key, record.value.as_deref())
+        .map_err(|why| Failure::broken(format!("the record at {}: {why}", at.offset)))?;
+    if let Some(record) = decoded {
+        machine.apply(at, &record);
+    }
+    Ok(())
 }

@@ -7,13 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use ratel_storage::{Appended, Durability, Offset, Origin, Pending, StorageError};
+use ratel_storage::{Appended, BatchBuilder, Durability, Offset, Origin, Pending, StorageError};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{Letter, Outcome, Setup, Shell, State, WeakShard};
 use crate::clock::Timestamp;
-use crate::coordinator::record::batch_of;
 use crate::coordinator::{Applied, Effects, Machine, Record, Ticket, When};
 
 /// Events that one batch may hold the consequences of.
@@ -187,11 +185,10 @@ struct Live<M: Machine> {
     stopping: bool,
 }
 
-/// The decisions of one round, before they are written.
+/// The decisions of one round, and the batch that its records make.
 struct Round<M: Machine> {
     out: Effects<M>,
-    encoded: Vec<(Bytes, Option<Bytes>)>,
-    bytes: usize,
+    batch: BatchBuilder,
 }
 
 impl<M: Machine> Round<M> {
@@ -201,18 +198,22 @@ impl<M: Machine> Round<M> {
                 offset: next,
                 timestamp_ms: now.wall_ms,
             }),
-            encoded: Vec::new(),
-            bytes: 0,
+            batch: BatchBuilder::new(now.wall_ms),
         }
     }
 
+    /// Put records that were decided since the last call into the batch.
     fn encode(&mut self) {
-        for record in &self.out.records[self.encoded.len()..] {
-            let (key, value) = record.encode();
-            self.bytes += key.len() + value.as_ref().map_or(0, Bytes::len);
-            self.encoded.push((key, value));
+        let done = self.batch.count().unsigned_abs() as usize;
+        for record in &self.out.records[done..] {
+            put(&mut self.batch, record);
         }
     }
+}
+
+fn put<R: Record>(batch: &mut BatchBuilder, record: &R) {
+    let (key, value) = record.encode();
+    batch.record(Some(&key), value.as_deref());
 }
 
 impl<M, S, F> Runner<M, S, F>
@@ -315,7 +316,7 @@ where
             live.machine.handle(now, ticket, event, &mut round.out);
             round.encode();
             events += 1;
-            if events >= ROUND_EVENTS_MAX || round.bytes >= ROUND_BYTES {
+            if events >= ROUND_EVENTS_MAX || round.batch.size_bytes() >= ROUND_BYTES {
                 break;
             }
             letter = incoming.next_now();
@@ -340,8 +341,8 @@ where
     ) -> Result<(), Failure> {
         round.encode();
         let mut written = VecDeque::new();
-        if !round.encoded.is_empty() {
-            written.push_back(self.append(live, now, &round.encoded)?);
+        if !round.batch.is_empty() {
+            written.push_back(self.append(live, now, round.batch)?);
         }
         let mut durable = Vec::new();
         for (ticket, reply, when) in round.out.replies {
@@ -375,18 +376,16 @@ where
         &self,
         live: &mut Live<M>,
         now: Timestamp,
-        records: &[(Bytes, Option<Bytes>)],
+        batch: BatchBuilder,
     ) -> Result<(Offset, Pending<Appended>), Failure> {
-        let batch = batch_of(records, now.wall_ms)?;
+        let too_large = || Failure::broken("a batch of more than 2 GiB".into());
+        let batch = batch.build().ok_or_else(too_large)?;
         let expected = live.next;
-        live.next = live.next.plus(records.len() as i64);
+        live.next = live.next.plus(i64::from(batch.header().count));
         live.log_bytes += batch.bytes().len() as u64;
         let (origin, durability) = (Origin::Coordinator, Durability::Synced);
-        match self
-            .setup
-            .partition
-            .append(&batch, origin, durability, now.wall_ms)
-        {
+        let partition = &self.setup.partition;
+        match partition.append(&batch, origin, durability, now.wall_ms) {
             Pending::Ready(Some(Err(error))) => Err(error.into()),
             pending => Ok((expected, pending)),
         }
@@ -400,18 +399,17 @@ where
         }
         let mut records = Vec::new();
         live.machine.snapshot(&mut records);
-        let encoded: Vec<_> = records.iter().map(Record::encode).collect();
-        let runs = runs_of(&encoded);
-        let live_bytes = encoded.iter().map(bytes_of).sum::<usize>() as u64;
+        let batches = batches_of(&records, now.wall_ms);
+        let live_bytes = batches.iter().map(BatchBuilder::size_bytes).sum::<usize>() as u64;
         live.checkpoint_at = (4 * live_bytes).max(self.setup.checkpoint_bytes_min);
         if live.log_bytes <= live.checkpoint_at {
             return Ok(());
         }
         let start = live.next;
         live.log_bytes = 0;
-        let mut written = VecDeque::with_capacity(runs.len());
-        for run in runs {
-            written.push_back(self.append(live, now, run)?);
+        let mut written = VecDeque::with_capacity(batches.len());
+        for batch in batches {
+            written.push_back(self.append(live, now, batch)?);
         }
         let setup = self.setup.clone();
         let then = Box::pin(async move {
@@ -425,23 +423,23 @@ where
     }
 }
 
-fn bytes_of(record: &(Bytes, Option<Bytes>)) -> usize {
-    record.0.len() + record.1.as_ref().map_or(0, Bytes::len)
-}
-
-/// Cut records into batches of about [`ROUND_BYTES`].
-pub(super) fn runs_of(records: &[(Bytes, Option<Bytes>)]) -> Vec<&[(Bytes, Option<Bytes>)]> {
-    let mut bytes = 0;
-    records
-        .chunk_by(|record, _| {
-            bytes += bytes_of(record);
-            let together = bytes < ROUND_BYTES;
-            if !together {
-                bytes = 0;
+/// These records in batches of about [`ROUND_BYTES`].
+pub(super) fn batches_of<R: Record>(records: &[R], timestamp_ms: i64) -> Vec<BatchBuilder> {
+    let mut batches: Vec<BatchBuilder> = Vec::new();
+    for record in records {
+        match batches
+            .last_mut()
+            .filter(|batch| batch.size_bytes() < ROUND_BYTES)
+        {
+            Some(batch) => put(batch, record),
+            None => {
+                let mut batch = BatchBuilder::new(timestamp_ms);
+                put(&mut batch, record);
+                batches.push(batch);
             }
-            together
-        })
-        .collect()
+        }
+    }
+    batches
 }
 
 /// The oldest round's outcome.

@@ -353,17 +353,17 @@ async fn a_long_log_is_cut_to_a_snapshot() {
     assert_eq!(again.send(Event::Sum("pad")).await, Ok(1));
 }
 
-#[tokio::test]
-async fn a_large_snapshot_is_cut_into_batches() {
-    let record = |bytes| (Bytes::from(vec![0; bytes]), None);
-    let small: Vec<_> = (0..100).map(|_| record(10_000)).collect();
-    let runs = runner::runs_of(&small);
-    assert_eq!(
-        runs.iter().map(|run| run.len()).collect::<Vec<_>>(),
-        [53, 47]
-    );
-    let large: Vec<_> = (0..3).map(|_| record(700_000)).collect();
-    assert_eq!(runner::runs_of(&large).len(), 3);
+#[test]
+fn a_large_snapshot_is_cut_into_batches() {
+    let counts = |records: &[Sum]| -> Vec<i32> {
+        runner::batches_of(records, 0)
+            .iter()
+            .map(ratel_storage::BatchBuilder::count)
+            .collect()
+    };
+    assert_eq!(counts(&vec![Sum("a".into(), 1, 10_000); 100]), [53, 47]);
+    assert_eq!(counts(&vec![Sum("a".into(), 1, 700_000); 3]), [1, 1, 1]);
+    assert_eq!(counts(&[]), [0; 0]);
 }
 
 #[tokio::test]
@@ -394,7 +394,9 @@ async fn a_second_writer_is_noticed() {
     let shard = bench.start();
     shard.loaded().await.unwrap();
     let (key, value) = Sum("a".into(), 40, 0).encode();
-    let batch = crate::coordinator::record::batch_of(&[(key, value)], 1).unwrap();
+    let mut batch = ratel_storage::BatchBuilder::new(1);
+    batch.record(Some(&key), value.as_deref());
+    let batch = batch.build().unwrap();
     let origin = ratel_storage::Origin::Coordinator;
     let _ = bench
         .partition
