@@ -93,6 +93,10 @@ pub mod testing {
             Err(StorageError::UnknownPartition(id))
         }
 
+        fn stored(&self) -> Result<Vec<PartitionId>, StorageError> {
+            Ok(Vec::new())
+        }
+
         fn upkeep(&self, _: i64) {}
 
         fn complaints(&self) -> Vec<String> {

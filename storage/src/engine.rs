@@ -239,12 +239,19 @@ pub trait Engine: Send + Sync + 'static {
     /// The handle of a known partition.
     fn partition(&self, id: PartitionId) -> Option<Arc<dyn Partition>>;
 
-    /// Forget a partition and remove its files (later, if readers hold them). Waiters are woken,
-    /// and handles that are still about answer [`StorageError::UnknownPartition`].
+    /// Forget a partition and remove its files (later, if readers hold them), durably. Waiters
+    /// are woken, and handles that are still about answer [`StorageError::UnknownPartition`]. A
+    /// partition that was never opened, or is gone already, is deleted all the same.
     ///
     /// # Errors
     /// Any failure to remove the files.
     fn delete(&self, id: PartitionId) -> Result<(), StorageError>;
+
+    /// The partitions that there are files of, opened or not, in no order.
+    ///
+    /// # Errors
+    /// Any failure to look.
+    fn stored(&self) -> Result<Vec<PartitionId>, StorageError>;
 
     /// Retention, rolling by time, producer expiry and checkpoints: called every now and then.
     /// Blocking: call it from a thread that may block.

@@ -1,6 +1,7 @@
 //! The integers of a log that must not mix.
 
 use std::fmt;
+use std::str::FromStr;
 
 /// A topic's id: it outlives its name, and a topic made again under the same name has another.
 pub type TopicId = uuid::Uuid;
@@ -18,6 +19,21 @@ impl fmt::Display for PartitionId {
     /// `<topic id>-<index>`, which is also the name of the partition's directory.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.topic, self.index)
+    }
+}
+
+impl FromStr for PartitionId {
+    type Err = ();
+
+    /// From `<topic id>-<index>`, written as [`Display`](fmt::Display) writes it.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (topic, index) = text.rsplit_once('-').ok_or(())?;
+        let id = Self {
+            topic: topic.parse().map_err(drop)?,
+            index: index.parse().map_err(drop)?,
+        };
+        // Other spellings of the same numbers name nothing.
+        (id.to_string() == text).then_some(id).ok_or(())
     }
 }
 
@@ -56,3 +72,29 @@ impl fmt::Display for Offset {
 
 /// A byte's place in a file, from 0.
 pub type Position = u64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_names_one_partition() {
+        let id = PartitionId {
+            topic: TopicId::from_u128(0xabc),
+            index: 12,
+        };
+        assert_eq!(id.to_string().parse(), Ok(id));
+        let topic = "00000000-0000-0000-0000-000000000abc";
+        let others = [
+            topic.to_owned(),
+            format!("{topic}-012"),
+            format!("{topic}--1-"),
+            format!("{topic}-x"),
+            format!("{topic}-12.deleted").to_uppercase(),
+            String::new(),
+        ];
+        for other in others {
+            assert_eq!(other.parse::<PartitionId>(), Err(()), "{other:?}");
+        }
+    }
+}

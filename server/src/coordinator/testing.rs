@@ -252,6 +252,10 @@ impl Engine for TestEngine {
         Ok(())
     }
 
+    fn stored(&self) -> Result<Vec<PartitionId>, StorageError> {
+        Ok(self.ids())
+    }
+
     fn upkeep(&self, _now_ms: i64) {}
 
     fn complaints(&self) -> Vec<String> {

@@ -157,17 +157,29 @@ impl Engine for LocalEngine {
     }
 
     fn delete(&self, id: PartitionId) -> Result<(), StorageError> {
-        let Some((_, partition)) = self.partitions.remove(&id) else {
-            return Ok(());
-        };
-        partition.mark_deleted();
-        // An append that holds the lock ends first: it must not write into a removed directory.
-        drop(lock(&partition.writer));
-        self.shared.flusher.forget(id)?;
-        match self.shared.disk.remove_dir(&partition.dir) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io(error)),
-            _ => Ok(()),
+        let dir = self.shared.topics_dir.join(id.to_string());
+        if let Some((_, partition)) = self.partitions.remove(&id) {
+            partition.mark_deleted();
+            // An append that holds the lock ends first: it must not write into a removed
+            // directory.
+            drop(lock(&partition.writer));
         }
+        self.shared.flusher.forget(id)?;
+        match self.shared.disk.remove_dir(&dir) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(io(error)),
+            Ok(()) => self
+                .shared
+                .disk
+                .sync_dir(&self.shared.topics_dir)
+                .map_err(io),
+        }
+    }
+
+    fn stored(&self) -> Result<Vec<PartitionId>, StorageError> {
+        let entries = self.shared.disk.list(&self.shared.topics_dir).map_err(io)?;
+        let dirs = entries.iter().filter(|entry| entry.is_dir);
+        Ok(dirs.filter_map(|entry| entry.name.parse().ok()).collect())
     }
 
     fn upkeep(&self, now_ms: i64) {

@@ -1,11 +1,13 @@
 //! What follows from a change of the catalog once it is durable: logs are opened, readers see it,
 //! other coordinators hear of it, files go.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
 use ratel_storage::{Engine, PartitionId, StorageError, TopicId};
 
+use super::CATALOG_PARTITION;
 use super::broker_config::BrokerConfigs;
 use super::machine::{Action, CatalogMachine, Event};
 use super::view::{Topic, View};
@@ -91,9 +93,32 @@ impl Surroundings {
         })
     }
 
+    /// Say which directories belong to no topic. They stay: a lost catalog must not empty the
+    /// disk.
+    fn name_unknown(&self, known: impl Fn(PartitionId) -> bool) -> Result<(), StorageError> {
+        let mut unknown = self.engine.stored()?;
+        unknown.retain(|id| !known(*id));
+        unknown.sort_unstable();
+        if !unknown.is_empty() {
+            let shown: Vec<_> = unknown.iter().take(10).map(ToString::to_string).collect();
+            let (count, shown) = (unknown.len(), shown.join(" "));
+            tracing::warn!(
+                count,
+                "partitions on disk that the catalog does not know stay: {shown}"
+            );
+        }
+        Ok(())
+    }
+
     fn remove(&self, id: TopicId, partitions: i32) -> Result<(), StorageError> {
         (0..partitions).try_for_each(|index| self.engine.delete(PartitionId { topic: id, index }))
     }
+}
+
+/// The topic of this id, among topics in the order of their ids.
+fn find(topics: &[Arc<Topic>], id: TopicId) -> Option<&Arc<Topic>> {
+    let place = topics.binary_search_by_key(&id, |topic| topic.id).ok()?;
+    topics.get(place)
 }
 
 /// Performs the catalog's actions.
@@ -126,20 +151,23 @@ impl CatalogShell {
         self.0.tell(&Change::Published(topic));
     }
 
-    async fn begin(&self, topics: Vec<Arc<Topic>>) {
+    async fn begin(&self, topics: Vec<Arc<Topic>>, deleted: HashSet<TopicId>) {
         // After a failure, readers may still see what was never durable.
         for topic in self.0.view.topics() {
-            if topics
-                .binary_search_by_key(&topic.id, |there| there.id)
-                .is_err()
-            {
+            if find(&topics, topic.id).is_none() {
                 self.0.view.remove(topic.id);
             }
         }
-        let opened = self
-            .blocking(move |surroundings| surroundings.open_all(&topics))
-            .await;
-        if let Some(Err(error)) = opened {
+        let begun = self.blocking(move |surroundings| {
+            surroundings.open_all(&topics)?;
+            surroundings.name_unknown(|id| {
+                let topic = find(&topics, id.topic);
+                topic.is_some_and(|topic| topic.partition(id.index).is_some())
+                    || id == CATALOG_PARTITION
+                    || deleted.contains(&id.topic)
+            })
+        });
+        if let Some(Err(error)) = begun.await {
             *self
                 .0
                 .failure
@@ -172,7 +200,8 @@ impl Shell<CatalogMachine> for CatalogShell {
                 deleted,
             } => {
                 self.0.brokers.store(brokers);
-                self.begin(topics).await;
+                self.begin(topics, deleted.iter().map(|(id, _)| *id).collect())
+                    .await;
                 for (id, partitions) in deleted {
                     self.remove(shard, id, partitions).await;
                 }

@@ -220,3 +220,51 @@ async fn a_full_disk_refuses_a_change_and_the_catalog_recovers() {
 fn ids_never_look_like_an_option() {
     assert!((0..2000).all(|_| fresh_id().as_bytes()[0] >> 2 != 62));
 }
+
+#[tokio::test]
+async fn a_start_removes_what_is_recorded_as_deleted_and_leaves_what_is_unknown() {
+    let engine: Arc<TestEngine> = Arc::default();
+    let catalog = start(&engine).await;
+    let topic = catalog
+        .create(vec![new("a", 2)], false)
+        .await
+        .pop()
+        .unwrap()
+        .unwrap();
+    catalog.stop().await;
+    // As if the server had died between the record and the files.
+    let log = engine.log(CATALOG_PARTITION).unwrap();
+    let mut batch = ratel_storage::BatchBuilder::new(0);
+    let deleted = record::CatalogRecord::Deleted {
+        id: topic.id,
+        partitions: 2,
+    };
+    let (key, value) = crate::coordinator::Record::encode(&deleted);
+    batch.record(Some(&key), value.as_deref());
+    let (origin, durability) = (
+        ratel_storage::Origin::Coordinator,
+        ratel_storage::Durability::Synced,
+    );
+    let log: Arc<dyn ratel_storage::Partition> = log;
+    log.append(&batch.build().unwrap(), origin, durability, 0)
+        .await
+        .unwrap();
+    let unknown = PartitionId {
+        topic: TopicId::from_u128(99),
+        index: 0,
+    };
+    engine.open(unknown, Arc::default()).unwrap();
+
+    let again = start(&engine).await;
+    again.producer_id_block().await.unwrap();
+    assert!(again.view.is_empty());
+    let mut left = vec![CATALOG_PARTITION, unknown];
+    left.sort();
+    assert_eq!(engine.ids(), left);
+    again.stop().await;
+    let ends = engine.partition(CATALOG_PARTITION).unwrap().offsets().end;
+    let third = start(&engine).await;
+    third.stop().await;
+    let end = engine.partition(CATALOG_PARTITION).unwrap().offsets().end;
+    assert_eq!(end, ends, "the deletion is done and written down as done");
+}
