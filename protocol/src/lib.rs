@@ -16,6 +16,7 @@ mod error;
 pub mod frame;
 pub mod request;
 pub mod response;
+pub mod schema;
 
 pub use error::WireError;
 pub use kafka_protocol::ResponseError as ErrorCode;

@@ -4,7 +4,7 @@ use bytes::{Buf, Bytes};
 use kafka_protocol::messages::ApiKey;
 use kafka_protocol::protocol::{Decodable, StrBytes};
 
-use crate::WireError;
+use crate::{WireError, schema};
 
 /// The fixed eight bytes at the front of every request: all that is needed to find its row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,41 +60,18 @@ pub fn take_client_id(
         ),
     };
     if key.request_header_version(version) >= 2 {
-        skip_tags(frame)?;
+        let tags = schema::header_tags(frame)?;
+        frame.advance(tags);
     }
     Ok(client_id)
 }
 
-fn skip_tags(frame: &mut Bytes) -> Result<(), WireError> {
-    for _ in 0..take_varint(frame)? {
-        take_varint(frame)?;
-        let size = take_varint(frame)? as usize;
-        if size > frame.len() {
-            return Err(WireError::Incomplete);
-        }
-        frame.advance(size);
-    }
-    Ok(())
-}
-
-fn take_varint(frame: &mut Bytes) -> Result<u32, WireError> {
-    let mut value = 0u32;
-    for shift in [0, 7, 14, 21, 28] {
-        let byte = frame.try_get_u8().map_err(|_| WireError::Incomplete)?;
-        value |= u32::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Ok(value);
-        }
-    }
-    Err(WireError::Malformed(
-        "a varint of more than five bytes".into(),
-    ))
-}
-
-/// Decode a typed body that came from the network.
+/// Decode a typed body that came from the network: first a walk that allocates nothing
+/// ([`schema::check`]), then the codec.
 ///
 /// # Errors
 /// [`WireError::Malformed`] if it does not parse.
-pub fn decode<R: Decodable>(body: &mut Bytes, version: i16) -> Result<R, WireError> {
+pub fn decode<R: Decodable>(key: ApiKey, version: i16, body: &mut Bytes) -> Result<R, WireError> {
+    schema::check(key, version, body)?;
     R::decode(body, version).map_err(|error| WireError::Malformed(error.to_string()))
 }

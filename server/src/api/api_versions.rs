@@ -117,3 +117,86 @@ fn is_software_name(name: &str) -> bool {
             .iter()
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{answer, is_software_name, unsupported};
+    use crate::api::ROUTES;
+    use bytes::Buf;
+    use kafka_protocol::protocol::Decodable;
+    use ratel_protocol::ApiKey;
+    use ratel_protocol::messages::ApiVersionsResponse;
+
+    #[test]
+    fn net_3_too_high_a_version_is_told_our_range_in_v0() {
+        let mut frame = unsupported(77);
+        assert_eq!(frame.get_i32(), i32::try_from(frame.len()).expect("short"));
+        assert_eq!(frame.get_i32(), 77);
+        let response = ApiVersionsResponse::decode(&mut frame, 0).expect("v0");
+        assert!(!frame.has_remaining());
+        assert_eq!(response.error_code, 35);
+        let ranges: Vec<_> = response
+            .api_keys
+            .iter()
+            .map(|range| (range.api_key, range.min_version, range.max_version))
+            .collect();
+        assert_eq!(ranges, [(18, 0, 4)]);
+    }
+
+    #[test]
+    fn net_5_software_names_are_checked() {
+        for name in [
+            "a",
+            "apache-kafka-java",
+            "3.7.0",
+            "A1",
+            "librdkafka",
+            "a--b",
+        ] {
+            assert!(is_software_name(name), "{name}");
+        }
+        for name in ["", "-a", "a-", ".", "a b", "a_b", "käfka", "a\n", "a/b"] {
+            assert!(!is_software_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn net_6_features_come_with_v3_and_none_of_level_0_is_finalized() {
+        assert!(answer(2).supported_features.is_empty());
+        for version in [3, 4] {
+            let response = answer(version);
+            assert_eq!(response.supported_features.len(), 1);
+            let feature = &response.supported_features[0];
+            assert_eq!(&*feature.name, "metadata.version");
+            assert_eq!((feature.min_version, feature.max_version), (7, 27));
+            let finalized = &response.finalized_features[0];
+            assert_eq!(
+                (finalized.min_version_level, finalized.max_version_level),
+                (27, 27)
+            );
+            assert_eq!(response.finalized_features_epoch, 0);
+        }
+    }
+
+    #[test]
+    fn what_is_shown_is_the_table_and_produce_from_0() {
+        let response = answer(4);
+        assert_eq!(response.api_keys.len(), ROUTES.len());
+        for (range, route) in response.api_keys.iter().zip(ROUTES) {
+            assert_eq!(range.api_key, route.key as i16);
+            let min = if route.key == ApiKey::Produce {
+                0
+            } else {
+                route.version_min
+            };
+            assert_eq!(
+                (range.min_version, range.max_version),
+                (min, route.version_max)
+            );
+        }
+        assert!(
+            ROUTES.is_sorted_by_key(|route| route.key as i16),
+            "in the order of the keys"
+        );
+    }
+}

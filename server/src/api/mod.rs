@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use ratel_protocol::request::{Preamble, take_client_id};
 use ratel_protocol::{ApiKey, Decodable, Encodable, Message, StrBytes, WireError};
 use ratel_storage::Slice;
 
@@ -130,6 +131,7 @@ pub struct Route {
     /// The lowest version that ApiVersions shows.
     pub advertised_min: i16,
     handle: fn(Context, Bytes) -> Handling,
+    check: fn(i16, Bytes) -> Result<(), WireError>,
 }
 
 impl Route {
@@ -139,18 +141,24 @@ impl Route {
         let (version_min, version_max) = (*A::VERSIONS.start(), *A::VERSIONS.end());
         assert!(version_min >= <A::Request as Message>::VERSIONS.min);
         assert!(version_max <= <A::Request as Message>::VERSIONS.max);
+        assert!(A::ADVERTISED_MIN <= version_min);
+        assert!(ratel_protocol::schema::of(A::KEY).is_some());
         Self {
             key: A::KEY,
             version_min,
             version_max,
             advertised_min: A::ADVERTISED_MIN,
             handle: Self::call::<A>,
+            check: |version, mut body| {
+                ratel_protocol::request::decode::<A::Request>(A::KEY, version, &mut body).map(drop)
+            },
         }
     }
 
     fn call<A: Api>(cx: Context, mut body: Bytes) -> Handling {
         Box::pin(async move {
-            let request = ratel_protocol::request::decode::<A::Request>(&mut body, cx.version)?;
+            let request =
+                ratel_protocol::request::decode::<A::Request>(A::KEY, cx.version, &mut body)?;
             Ok(A::handle(cx, request).await)
         })
     }
@@ -160,6 +168,18 @@ impl Route {
     pub fn handle(&self, cx: Context, body: Bytes) -> Handling {
         (self.handle)(cx, body)
     }
+}
+
+/// Decode a whole frame (without its length) as a connection does, and drop what it says: what
+/// tests of hostile input call.
+///
+/// # Errors
+/// Any [`WireError`].
+pub fn check(mut frame: Bytes) -> Result<(), WireError> {
+    let preamble = Preamble::take(&mut frame)?;
+    let route = route(preamble.key, preamble.version)?;
+    take_client_id(&mut frame, route.key, preamble.version)?;
+    (route.check)(preamble.version, frame)
 }
 
 /// The row for a key and version.
