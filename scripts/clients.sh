@@ -61,19 +61,9 @@ java_classes() {
 
 sources() { cat "$@" | cksum; }
 
-install_debian() {
-    local missing=()
-    command -v kcat >/dev/null || missing+=(kcat)
-    dpkg -s python3-venv >/dev/null 2>&1 || python3 -m ensurepip --version >/dev/null 2>&1 ||
-        missing+=(python3-venv)
-    [ ${#missing[@]} = 0 ] && return
-    [ "$(id -u)" = 0 ] || die "please install: ${missing[*]}"
-    apt-get update -q >/dev/null && apt-get install -yq "${missing[@]}" >/dev/null
-}
-
 install() {
     case $1 in
-        kcat) install_debian ;;
+        kcat) scripts/install.sh ;;
         confluent-kafka) python_client "$1" confluent-kafka==2.16.1 ;;
         kafka-python)
             python_client "$1" kafka-python==3.0.12 lz4==4.4.4 python-snappy==0.7.3 \
