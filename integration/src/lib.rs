@@ -13,6 +13,8 @@
 pub mod history;
 mod raw_client;
 mod server_process;
+mod test_broker;
 
 pub use raw_client::RawClient;
 pub use server_process::{ServerProcess, binary};
+pub use test_broker::TestBroker;
