@@ -40,6 +40,8 @@ struct Shared {
     held: Mutex<bool>,
     released: Condvar,
     sync_delay_us: AtomicU64,
+    /// Calls that change something and are still let through.
+    fuse: AtomicU64,
     boot: u64,
 }
 
@@ -127,6 +129,7 @@ impl MemoryDisk {
             held: Mutex::new(false),
             released: Condvar::new(),
             sync_delay_us: AtomicU64::new(0),
+            fuse: AtomicU64::new(u64::MAX),
             boot,
         }))
     }
@@ -153,9 +156,21 @@ impl MemoryDisk {
         lock(&self.0.tree).choices()
     }
 
+    /// The power fails, or the process dies, before the `nth` call from now that changes something
+    /// (1 is the next). What it leaves is asked for as ever: [`MemoryDisk::power_cut`],
+    /// [`MemoryDisk::crash`].
+    pub fn stop_before(&self, nth: u64) {
+        self.0.fuse.store(nth.saturating_sub(1), Ordering::SeqCst);
+    }
+
+    /// Whether the disk refuses every call.
+    #[must_use]
+    pub fn is_off(&self) -> bool {
+        *self.0.off.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn switch_off(&self) {
-        *self.0.off.write().unwrap_or_else(PoisonError::into_inner) = true;
-        self.release_syncs();
+        self.0.switch_off();
     }
 
     /// Arm a fault.
@@ -211,6 +226,27 @@ impl MemoryDisk {
 }
 
 impl Shared {
+    fn switch_off(&self) {
+        *self.off.write().unwrap_or_else(PoisonError::into_inner) = true;
+        *lock(&self.held) = false;
+        self.released.notify_all();
+    }
+
+    /// Count down to the call that finds the power off.
+    fn burn(&self, call: Call) {
+        if !call.changes() || self.fuse.load(Ordering::Relaxed) == u64::MAX {
+            return;
+        }
+        let left = |fuse: u64| fuse.checked_sub(1);
+        if self
+            .fuse
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, left)
+            .is_err()
+        {
+            self.switch_off();
+        }
+    }
+
     /// Keeps the power from being cut in the middle of a call.
     fn power(&self) -> io::Result<RwLockReadGuard<'_, bool>> {
         let off = self.off.read().unwrap_or_else(PoisonError::into_inner);
@@ -219,6 +255,7 @@ impl Shared {
 
     /// Count a call, and refuse it if the power is off or a fault says so.
     fn enter(&self, call: Call) -> io::Result<RwLockReadGuard<'_, bool>> {
+        self.burn(call);
         let on = self.power()?;
         match self.faults.strike(call) {
             None => Ok(on),
@@ -239,6 +276,7 @@ impl Shared {
         if delay_us > 0 {
             std::thread::sleep(Duration::from_micros(delay_us));
         }
+        self.burn(Call::Sync);
         let _on = self.power()?;
         let mut content = lock(&inode.content);
         if let Some(fault) = self.faults.strike(Call::Sync) {
@@ -440,6 +478,7 @@ fn place(position: u64) -> io::Result<usize> {
 
 impl File for MemoryFile {
     fn write_at(&self, buffers: &[IoSlice<'_>], position: u64) -> io::Result<()> {
+        self.disk.burn(Call::Write);
         let _on = self.disk.power()?;
         if !self.writable {
             return Err(error(Errno::BADF));

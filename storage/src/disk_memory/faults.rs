@@ -36,6 +36,13 @@ pub enum Call {
     Size,
 }
 
+impl Call {
+    /// Whether it can change what the disk holds, or what of that is durable.
+    pub(super) fn changes(self) -> bool {
+        !matches!(self, Self::List | Self::Map | Self::Read | Self::Size)
+    }
+}
+
 const KINDS: usize = Call::Size as usize + 1;
 
 /// A call that is to fail.

@@ -65,6 +65,30 @@ fn a_dead_disk_refuses_every_call() {
 }
 
 #[test]
+fn the_power_fails_before_the_nth_call_that_changes_something() {
+    for stop in 1..5 {
+        let disk = MemoryDisk::new();
+        disk.stop_before(stop);
+        let file = disk.open(Path::new("a"), Open::Create);
+        let written = file.as_ref().map(|file| {
+            let size = file.size();
+            (size, file.write_at(&[IoSlice::new(b"x")], 0), file.sync())
+        });
+        assert_eq!(disk.is_off(), stop <= 3);
+        let cut = disk.power_cut(Keep::Everything);
+        let expected = [None, Some(vec![]), Some(b"x".to_vec()), Some(b"x".to_vec())];
+        assert_eq!(
+            content(&cut, "a"),
+            expected[usize::try_from(stop).unwrap() - 1]
+        );
+        assert_eq!(
+            written.is_ok_and(|(_, _, synced)| synced.is_ok()),
+            stop == 4
+        );
+    }
+}
+
+#[test]
 fn a_synced_file_in_an_unsynced_new_directory_is_gone() {
     let disk = MemoryDisk::new();
     disk.create_dir(Path::new("p/q")).unwrap();

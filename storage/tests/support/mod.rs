@@ -1,6 +1,8 @@
 //! What the suites of this folder share: disks, batches, and a synchronous way to wait.
 #![allow(dead_code, reason = "each suite uses its part of it")]
 
+pub mod model;
+
 use std::future::Future;
 use std::path::Path;
 use std::pin::pin;

@@ -1,0 +1,425 @@
+//! Every way to die: power cuts, killed processes, calls that fail, disks that fill up. After
+//! each, what was acknowledged is there and nothing else is.
+//!
+//! `CRASH_SEED=<n>` plays one seed of the test that is named; `CRASH_RUNS=<n>` sets how many seeds
+//! or states each test plays.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "tests fail by panicking, and print their seed"
+)]
+
+mod support;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use ratel_storage::disk_memory::{Call, Errno, Fault, Keep, MemoryDisk};
+use ratel_storage::{Bound, Durability, Engine, LogSettings, Offset, Origin, StorageError};
+use support::model::{End, Mix, Model};
+use support::{
+    NOW_MS, Random, append, batch, open, partition_id, poll_once, read_values, settings, start,
+    wait,
+};
+
+fn env(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// Play `runs` seeds of a test; one that fails is named with the command to play it again.
+fn seeds(test: &str, runs: u64, play: impl Fn(u64)) {
+    let runs = env("CRASH_RUNS").unwrap_or(runs);
+    let seeds = env("CRASH_SEED").map_or(0..runs, |seed| seed..seed + 1);
+    for seed in seeds {
+        if let Err(panic) = std::panic::catch_unwind(AssertUnwindSafe(|| play(seed))) {
+            eprintln!(
+                "seed {seed} fails; again by: CRASH_SEED={seed} cargo test -p ratel-storage \
+                       --test crash {test}"
+            );
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+fn shared(disk: &MemoryDisk) -> Arc<dyn ratel_storage::disk::Disk> {
+    Arc::new(disk.clone())
+}
+
+/// Crash `crashes` times, each at a random call, with `ends` of the given kinds in between.
+fn crash_again_and_again(seed: u64, mix: Mix, crashes: u64, end: impl Fn(&mut Random) -> End) {
+    let mut random = Random(seed);
+    let mut model = Model::new(mix);
+    let mut disk = MemoryDisk::new();
+    let mut running = model.start(shared(&disk)).unwrap();
+    for _ in 0..crashes {
+        disk.stop_before(1 + random.below(250));
+        for _ in 0..1000 {
+            if disk.is_off() {
+                break;
+            }
+            // What fails because the disk is gone was not acknowledged.
+            let _ = model.step(&mut running, &mut random);
+        }
+        model.settle(&mut running);
+        let end = end(&mut random);
+        disk = match end {
+            End::Process => disk.crash(),
+            End::Power => disk.power_cut(Keep::Seed(random.next())),
+        };
+        running = model.check(shared(&disk), end);
+    }
+    // What recovery and the repeats promised holds as well.
+    model.append_everywhere(&mut running);
+    model.check(shared(&disk.power_cut(Keep::Nothing)), End::Power);
+}
+
+#[test]
+fn ft_3_power_cuts_take_nothing_that_was_synced() {
+    let mix = Mix {
+        written: 0,
+        ..Mix::default()
+    };
+    seeds("ft_3", 60, |seed| {
+        crash_again_and_again(seed, mix, 4, |_| End::Power)
+    });
+}
+
+#[test]
+fn ft_4_power_cuts_leave_a_prefix_of_what_was_written() {
+    let mix = Mix {
+        written: 80,
+        synced: 4,
+        pipelined: 4,
+        ..Mix::default()
+    };
+    seeds("ft_4", 60, |seed| {
+        crash_again_and_again(seed, mix, 4, |_| End::Power)
+    });
+}
+
+#[test]
+fn ft_1_killed_processes_lose_nothing_that_was_written() {
+    seeds("ft_1", 60, |seed| {
+        crash_again_and_again(seed, Mix::default(), 4, |_| End::Process)
+    });
+}
+
+#[test]
+fn kills_and_power_cuts_in_any_order() {
+    seeds("kills_and_power_cuts_in_any_order", 100, |seed| {
+        crash_again_and_again(seed, Mix::default(), 6, |random| match random.below(2) {
+            0 => End::Process,
+            _ => End::Power,
+        });
+    });
+}
+
+#[test]
+fn power_cuts_while_rounds_are_wide() {
+    let mix = Mix {
+        partitions: 40,
+        pipelined: 100,
+        restart: 0,
+        ..Mix::default()
+    };
+    seeds("power_cuts_while_rounds_are_wide", 20, |seed| {
+        crash_again_and_again(seed, mix, 3, |random| match random.below(3) {
+            0 => End::Process,
+            _ => End::Power,
+        });
+    });
+}
+
+/// Each call of a trace is a place to cut the power, and each cut has many outcomes.
+#[test]
+fn ft_11_every_crash_state_recovers_to_what_was_promised() {
+    const OUTCOMES: u64 = 10;
+    seeds("ft_11", 100, |seed| {
+        let mut random = Random(seed);
+        let mut model = Model::new(Mix {
+            partitions: 2,
+            segment_bytes: 500,
+            ..Mix::default()
+        });
+        let disk = MemoryDisk::new();
+        let mut running = model.start(shared(&disk)).unwrap();
+        disk.stop_before(1 + seed * 5 % 400);
+        for _ in 0..200 {
+            let _ = model.step(&mut running, &mut random);
+            if disk.is_off() {
+                break;
+            }
+        }
+        model.settle(&mut running);
+        let keeps = [Keep::Nothing, Keep::Everything]
+            .into_iter()
+            .chain((2..OUTCOMES).map(|outcome| Keep::Seed(seed * OUTCOMES + outcome)));
+        for keep in keeps {
+            model
+                .clone()
+                .check(shared(&disk.power_cut(keep)), End::Power);
+        }
+        model.check(shared(&disk.crash()), End::Process);
+    });
+}
+
+/// Recovery itself is cut off, at every one of its calls, and started again.
+#[test]
+fn ft_2_a_crash_during_recovery_changes_nothing() {
+    seeds("ft_2_a_crash_during_recovery", 12, |seed| {
+        let mut random = Random(seed);
+        let mut model = Model::new(Mix::default());
+        let disk = MemoryDisk::new();
+        let mut running = model.start(shared(&disk)).unwrap();
+        for _ in 0..60 {
+            model.step(&mut running, &mut random).unwrap_or_default();
+        }
+        model.settle(&mut running);
+        for end in [End::Process, End::Power] {
+            for stop in 1..200 {
+                let first = match end {
+                    End::Process => disk.crash(),
+                    End::Power => disk.power_cut(Keep::Seed(stop)),
+                };
+                first.stop_before(stop);
+                let started = model.start(shared(&first));
+                let finished = started.is_ok();
+                drop(started);
+                let second = first.power_cut(Keep::Seed(stop));
+                model.clone().check(shared(&second), End::Power);
+                if end == End::Process {
+                    model.clone().check(shared(&first.crash()), End::Process);
+                }
+                if finished {
+                    break;
+                }
+            }
+        }
+    });
+}
+
+const CALLS: [Call; 6] = [
+    Call::Write,
+    Call::Sync,
+    Call::SyncDir,
+    Call::Rename,
+    Call::SetLen,
+    Call::RemoveFile,
+];
+
+/// The n-th call fails with EIO.
+fn fail_nth(call: Call, nth: u64, errno: Errno) {
+    let mut random = Random(nth * 31 + call as u64);
+    let mut model = Model::new(Mix {
+        segment_bytes: 500,
+        ..Mix::default()
+    });
+    let disk = MemoryDisk::new();
+    let mut running = model.start(shared(&disk)).unwrap();
+    disk.fail(Fault::nth(call, nth, errno).torn_after(40));
+    for _ in 0..150 {
+        let _ = model.step(&mut running, &mut random);
+    }
+    model.settle(&mut running);
+    let fatal = model.fatal();
+    if !running.engine().complaints().is_empty() {
+        assert_eq!(fatal, 1, "an engine that stops says so, once");
+        for index in 0..3 {
+            let log = running.engine().partition(partition_id(index)).unwrap();
+            for durability in [Durability::Written, Durability::Synced] {
+                let refused = append(&log, &batch(&["late"]), durability).unwrap_err();
+                let is_end = matches!(refused, StorageError::Poisoned | StorageError::Closed);
+                assert!(is_end, "{call:?} {nth}: {refused}");
+            }
+        }
+    }
+    if disk.has_failed() && matches!(call, Call::Write | Call::Sync) && errno == Errno::IO {
+        assert_eq!(
+            fatal, 1,
+            "{call:?} {nth}: a failed write or sync ends the engine"
+        );
+    }
+    // The process ends and a new one starts: on the same page cache, and after a power cut.
+    model
+        .clone()
+        .check(shared(&disk.power_cut(Keep::Seed(nth))), End::Power);
+    let disk = disk.crash();
+    let mut running = model.check(shared(&disk), End::Process);
+    // What was in memory alone after the failed sync is acknowledged only once it is durable.
+    model.append_everywhere(&mut running);
+    model.check(shared(&disk.power_cut(Keep::Nothing)), End::Power);
+}
+
+#[test]
+fn ft_10_the_nth_call_fails_and_what_was_acknowledged_is_there() {
+    for call in CALLS {
+        for nth in 1..=env("CRASH_RUNS").unwrap_or(40) {
+            fail_nth(call, nth, Errno::IO);
+        }
+    }
+}
+
+#[test]
+fn dc_5_no_space_or_descriptors_at_the_nth_call_stops_nothing() {
+    let soft = [
+        Call::Write,
+        Call::Open,
+        Call::Rename,
+        Call::SyncDir,
+        Call::CreateDir,
+    ];
+    for call in soft {
+        for nth in 1..=env("CRASH_RUNS").unwrap_or(25) {
+            let errno = match call {
+                Call::Open => Errno::MFILE,
+                _ => Errno::NOSPC,
+            };
+            let mut random = Random(nth);
+            let mut model = Model::new(Mix {
+                segment_bytes: 500,
+                restart: 0,
+                ..Mix::default()
+            });
+            let disk = MemoryDisk::new();
+            let mut running = model.start(shared(&disk)).unwrap();
+            disk.fail(Fault::nth(call, nth, errno).torn_after(40));
+            for _ in 0..150 {
+                match model.step(&mut running, &mut random) {
+                    Ok(()) | Err(StorageError::DiskFull | StorageError::TooManyFiles) => {}
+                    Err(other) => panic!("{call:?} {nth}: {other}"),
+                }
+            }
+            model.settle(&mut running);
+            assert_eq!((model.fatal(), running.engine().complaints().len()), (0, 0));
+            model
+                .clone()
+                .check(shared(&disk.power_cut(Keep::Seed(nth))), End::Power);
+            model.check(shared(&disk.crash()), End::Process);
+        }
+    }
+}
+
+#[test]
+fn ft_8_a_full_disk_refuses_writes_serves_reads_and_recovers_by_itself() {
+    let disk = MemoryDisk::new();
+    let engine = start(shared(&disk)).unwrap();
+    let (log, other) = (open(&engine, 0), open(&engine, 1));
+    let value = "v".repeat(1000);
+    for _ in 0..20 {
+        append(&other, &batch(&[&value]), Durability::Synced).unwrap();
+    }
+    disk.set_capacity(disk.used() + 50_000);
+    let mut acknowledged = 0;
+    let refused = loop {
+        let durability = match acknowledged % 2 {
+            0 => Durability::Synced,
+            _ => Durability::Written,
+        };
+        match append(&log, &batch(&[&value]), durability) {
+            Ok(appended) => {
+                acknowledged += 1;
+                assert_eq!(appended.end_offset.get(), acknowledged);
+            }
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(refused, StorageError::DiskFull), "{refused}");
+    assert!(acknowledged > 30, "{acknowledged}");
+    for _ in 0..3 {
+        for log in [&log, &other] {
+            let refused = append(log, &batch(&[&value]), Durability::Synced).unwrap_err();
+            assert!(matches!(refused, StorageError::DiskFull));
+        }
+    }
+    assert_eq!(engine.complaints(), [""; 0]);
+    let read = || {
+        read_values(&log, Offset::ZERO, Bound::HighWatermark)
+            .unwrap()
+            .len()
+    };
+    assert_eq!(i64::try_from(read()).unwrap(), acknowledged);
+    engine.delete(partition_id(1)).unwrap();
+    engine.upkeep(NOW_MS + 1_000_000);
+    let appended = append(&log, &batch(&[&value]), Durability::Synced).unwrap();
+    assert_eq!(appended.base_offset.get(), acknowledged);
+    let cut = disk.power_cut(Keep::Nothing);
+    let engine = start(shared(&cut)).unwrap();
+    let log = open(&engine, 0);
+    assert_eq!(log.offsets().end.get(), acknowledged + 1);
+    let values = read_values(&log, Offset::ZERO, Bound::End).unwrap();
+    assert!(values.iter().all(|(_, found)| *found == value));
+}
+
+#[test]
+fn ft_13_a_round_over_a_thousand_partitions_syncs_few_files() {
+    let disk = MemoryDisk::new();
+    let engine = start(shared(&disk)).unwrap();
+    let logs: Vec<_> = (0..=1000).map(|index| open(&engine, index)).collect();
+    for round in 0..3 {
+        disk.hold_syncs();
+        // The first round is held up, so that all the others meet in the second.
+        let first = logs[1000].append(&batch(&["x"]), Origin::Client, Durability::Synced, NOW_MS);
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        let before = disk.counts().of(Call::Sync);
+        let mut waiting: Vec<_> = logs[..1000]
+            .iter()
+            .map(|log| log.append(&batch(&["y"]), Origin::Client, Durability::Synced, NOW_MS))
+            .collect();
+        assert!(waiting.iter_mut().all(|answer| poll_once(answer).is_none()));
+        disk.release_syncs();
+        wait(first).unwrap();
+        for answer in waiting {
+            assert_eq!(wait(answer).unwrap().base_offset.get(), round);
+        }
+        let synced = disk.counts().of(Call::Sync) - before;
+        assert!(synced <= 1 + 17, "{synced} files in two rounds");
+    }
+    let cut = disk.power_cut(Keep::Nothing);
+    let engine = start(shared(&cut)).unwrap();
+    for index in 0..1000 {
+        assert_eq!(open(&engine, index).offsets().end.get(), 3);
+    }
+}
+
+#[test]
+fn flush_messages_bounds_what_a_power_cut_takes() {
+    let disk = MemoryDisk::new();
+    let engine = start(shared(&disk)).unwrap();
+    let bounded = Arc::new(LogSettings {
+        flush_messages: 3,
+        ..LogSettings::default()
+    });
+    let log = engine.open(partition_id(0), bounded).unwrap();
+    for number in 0..10 {
+        append(&log, &batch(&[&number.to_string()]), Durability::Written).unwrap();
+    }
+    // Kafka's meaning: the append that makes it three is answered after the sync.
+    let engine = start(shared(&disk.power_cut(Keep::Nothing))).unwrap();
+    let log = engine.open(partition_id(0), settings()).unwrap();
+    assert_eq!(log.offsets().end.get(), 9);
+}
+
+#[test]
+fn flush_ms_bounds_what_a_power_cut_takes() {
+    let disk = MemoryDisk::new();
+    let engine = start(shared(&disk)).unwrap();
+    let bounded = Arc::new(LogSettings {
+        flush_ms: 500,
+        ..LogSettings::default()
+    });
+    let log = engine.open(partition_id(0), bounded).unwrap();
+    append(&log, &batch(&["old"]), Durability::Written).unwrap();
+    engine.upkeep(NOW_MS + 499);
+    assert_eq!(disk.counts().of(Call::Sync), 0);
+    engine.upkeep(NOW_MS + 500);
+    for _ in 0..10_000 {
+        if disk.counts().of(Call::Sync) > 0 {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_micros(500));
+    }
+    let engine = start(shared(&disk.power_cut(Keep::Nothing))).unwrap();
+    assert_eq!(open(&engine, 0).offsets().end.get(), 1);
+}
