@@ -15,6 +15,8 @@
 mod requests;
 
 #[cfg(any(test, feature = "generate"))]
+pub mod answers;
+#[cfg(any(test, feature = "generate"))]
 pub mod generate;
 
 use kafka_protocol::messages::ApiKey;

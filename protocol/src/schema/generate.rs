@@ -77,6 +77,18 @@ pub fn body(key: ApiKey, version: i16, random: &mut Random) -> Option<Vec<u8>> {
     Some(making.out)
 }
 
+/// Names that a test may have made, and some that mean something to a server.
+pub const WORDS: [&str; 8] = [
+    "t",
+    "u",
+    "g",
+    "m",
+    "",
+    "consumer",
+    "retention.ms",
+    "__consumer_offsets",
+];
+
 /// Break a frame in one of many ways: flip, cut, repeat, put absurd lengths in.
 pub fn damage(frame: &mut Vec<u8>, random: &mut Random) {
     const ABSURD: [&[u8]; 6] = [
@@ -173,6 +185,11 @@ impl Making<'_> {
                 if self.random.one_in(4) =>
             {
                 self.null(kind);
+            }
+            Kind::Str | Kind::NullStr if self.random.one_in(2) => {
+                let word = WORDS[self.random.below(WORDS.len())];
+                self.string_length(word.len());
+                self.out.extend(word.as_bytes());
             }
             Kind::Str | Kind::NullStr => {
                 let length = self.random.below(12);

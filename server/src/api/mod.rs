@@ -219,6 +219,8 @@ mod produce;
 
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use api_versions::unsupported as unsupported_api_versions;
 

@@ -106,19 +106,23 @@ impl Bench {
             .encode(&mut body, version)
             .expect("a request that encodes");
         let route = route(R::KEY, version).expect("a version that is spoken");
-        let cx = Context {
+        route
+            .handle(self.context(route.key, version), body.freeze())
+            .await
+            .expect("a body that decodes")
+    }
+
+    /// What a handler knows of a request whose correlation id is 7.
+    pub(crate) fn context(&self, key: ApiKey, version: i16) -> Context {
+        Context {
             broker: self.broker.clone(),
             session: self.session.clone(),
-            key: ApiKey::try_from(R::KEY).expect("a known key"),
+            key,
             version,
             correlation_id: 7,
             client_id: self.client_id.clone(),
             received: self.clock.now(),
-        };
-        route
-            .handle(cx, body.freeze())
-            .await
-            .expect("a body that decodes")
+        }
     }
 
     /// Send a request and wait for its answer.
