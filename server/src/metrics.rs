@@ -25,8 +25,8 @@ const TIME_BOUNDS_US: &[u64] = &[
     1_000_000, 2_500_000, 5_000_000, 10_000_000,
 ];
 
-/// Upper bounds of buckets that count files in one round of syncs.
-const FILE_BOUNDS: &[u64] = &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
+/// Upper bounds of buckets that count records made durable by one round of syncs.
+const RECORD_BOUNDS: &[u64] = &[1, 10, 100, 1_000, 10_000, 100_000, 1_000_000];
 
 /// Why a connection was refused, or closed for what its client did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,7 +140,7 @@ pub struct Metrics {
     rejections: [AtomicU64; Rejection::ALL.len()],
     topics: DashMap<TopicId, Arc<TopicMetrics>>,
     sync_time: Histogram,
-    sync_files: Histogram,
+    sync_records: Histogram,
     recovery_us: AtomicU64,
 }
 
@@ -155,7 +155,7 @@ impl Default for Metrics {
             rejections: [const { AtomicU64::new(0) }; Rejection::ALL.len()],
             topics: DashMap::new(),
             sync_time: Histogram::new(TIME_BOUNDS_US),
-            sync_files: Histogram::new(FILE_BOUNDS),
+            sync_records: Histogram::new(RECORD_BOUNDS),
             recovery_us: AtomicU64::new(0),
         }
     }
@@ -209,10 +209,10 @@ impl Metrics {
         self.topics.entry(id).or_default().clone()
     }
 
-    /// A round of syncs took this long and covered so many files.
-    pub fn synced(&self, elapsed_us: u64, files: u64) {
+    /// A round of syncs took this long and made so many records durable.
+    pub fn synced(&self, elapsed_us: u64, records: u64) {
         self.sync_time.record(elapsed_us);
-        self.sync_files.record(files);
+        self.sync_records.record(records);
     }
 
     /// Opening the logs took this long.
@@ -263,10 +263,10 @@ impl Metrics {
         &self.sync_time
     }
 
-    /// Files synced by each round.
+    /// Records made durable by each round.
     #[must_use]
-    pub fn sync_files(&self) -> &Histogram {
-        &self.sync_files
+    pub fn sync_records(&self) -> &Histogram {
+        &self.sync_records
     }
 
     /// How long opening the logs took, in microseconds.

@@ -3,19 +3,18 @@
 //! Nothing here belongs to the process as a whole (no logger, no signal, no panic hook), so many
 //! servers can run in one.
 
+mod broker;
 mod directory;
 mod error;
 mod listen;
 mod upkeep;
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use ratel_storage::StorageError;
 use ratel_storage::disk::{Disk, OsDisk};
-use ratel_storage::local::{LocalEngine, LocalOptions};
-use ratel_storage::{Engine, StorageError};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -23,12 +22,8 @@ use tokio::task::JoinSet;
 use crate::broker::Broker;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::coordinator::catalog::Catalog;
-use crate::fetch_sessions::FetchSessions;
 use crate::http::{self, Site};
-use crate::metrics::Metrics;
 use crate::net::Network;
-use crate::producer_ids::ProducerIds;
 
 pub use directory::{Directory, DirectoryError, IDENTITY, Identity, LOCK, Lock};
 pub use error::StartError;
@@ -66,8 +61,17 @@ impl Server {
     /// # Errors
     /// Anything that keeps it from serving, as a sentence for whoever started it.
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        Self::start_with(config, Arc::new(SystemClock::new())).await
+    }
+
+    /// Start on the operating system's disk and the caller's clock.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_with(config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         let disk = OsDisk::new(config.log_dir.clone());
-        Self::start_on(config, Arc::new(disk), Arc::new(SystemClock::new())).await
+        directory::prepare(&disk)?;
+        Self::start_on(config, Arc::new(disk), clock).await
     }
 
     /// Start on any disk and clock.
@@ -101,28 +105,7 @@ impl Server {
             http_tasks.spawn(http::serve(listener, site.clone(), http_stopped));
         }
 
-        let metrics = Arc::new(Metrics::default());
-        let engine = open_engine(&config, disk, &*clock, fail).await?;
-        let config = Arc::new(config);
-        let catalog = Catalog::start(engine.clone(), config.clone(), clock.clone())
-            .await
-            .map_err(StartError::Recovery)?;
-        metrics.recovered(clock.monotonic_us().saturating_sub(began_us));
-        let fetch_sessions = FetchSessions::new(
-            config.fetch_session_slots,
-            config.fetch_session_partitions_max,
-        );
-        let broker = Arc::new(Broker {
-            config,
-            clock: clock.clone(),
-            engine,
-            catalog,
-            cluster_id: identity.cluster_id.as_str().into(),
-            producer_ids: ProducerIds::default(),
-            fetch_sessions,
-            metrics,
-        });
-
+        let broker = broker::open(config, disk, clock.clone(), &identity, fail).await?;
         let mut tasks = JoinSet::new();
         let network = Arc::new(Network::new(broker.clone(), stopped.clone()));
         for (name, listener) in doors.listeners {
@@ -227,33 +210,6 @@ fn claim(config: &Config, disk: &dyn Disk) -> Result<(Lock, Identity), StartErro
     let lock = directory.lock()?;
     let identity = directory.identity(config.node_id)?;
     Ok((lock, identity))
-}
-
-/// Open the engine on a thread that may block: a recovery reads.
-async fn open_engine(
-    config: &Config,
-    disk: Arc<dyn Disk>,
-    clock: &dyn Clock,
-    fail: watch::Sender<Option<String>>,
-) -> Result<Arc<dyn Engine>, StartError> {
-    let boot_id = disk.boot_id().unwrap_or_default();
-    let options = LocalOptions {
-        boot_id,
-        producer_expiration_ms: config.producer_id_expiration_ms,
-        on_fatal: Arc::new(move |why| {
-            fail.send_replace(Some(why.to_owned()));
-        }),
-        ..LocalOptions::default()
-    };
-    let now_ms = clock.now().wall_ms;
-    let opening = tokio::task::spawn_blocking(move || {
-        LocalEngine::open(disk, Path::new(""), options, now_ms)
-    });
-    match opening.await {
-        Ok(Ok(engine)) => Ok(engine),
-        Ok(Err(error)) => Err(StartError::Storage(error)),
-        Err(error) => Err(StartError::Recovery(error.to_string())),
-    }
 }
 
 impl Doors {

@@ -15,7 +15,6 @@ use super::{FAILED, Failure, logging};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Loaded, Source};
 use crate::start::Server;
-use ratel_storage::disk::OsDisk;
 
 /// Threads for what may block: recovery, upkeep, host names. Everything else runs on the workers.
 const BLOCKING_THREADS_MAX: usize = 8;
@@ -94,8 +93,7 @@ fn raise_descriptor_limit() {
 async fn until_the_end(config: Config, clock: Arc<dyn Clock>, dev: bool) -> Result<(), Failure> {
     let mut signals = Signals::listen()
         .map_err(|error| Failure::failed(format!("cannot listen for signals: {error}")))?;
-    let disk = Arc::new(OsDisk::new(config.log_dir.clone()));
-    let start = Server::start_on(config, disk, clock.clone());
+    let start = Server::start_with(config, clock.clone());
     let server = tokio::select! {
         started = start => started.map_err(Failure::failed)?,
         name = signals.next() => {

@@ -134,8 +134,9 @@ fn log(page: &mut Page, broker: &Broker) {
             "Time of a round of syncs, in seconds.",
         )
         .histogram(&[], metrics.sync_times(), MICROSECONDS);
-        page.histograms("ratel_fsync_batch_files", "Files synced in one round.")
-            .histogram(&[], metrics.sync_files(), 1.0);
+        let help = "Records made durable by one round of syncs.";
+        page.histograms("ratel_fsync_batch_records", help)
+            .histogram(&[], metrics.sync_records(), 1.0);
     }
     #[expect(
         clippy::cast_precision_loss,

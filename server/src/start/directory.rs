@@ -10,7 +10,7 @@ use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
 
-use ratel_storage::disk::{Disk, File, Open, read_exact_at};
+use ratel_storage::disk::{Disk, File, Open, OsDisk, read_exact_at};
 use rustix::fs::FlockOperation;
 
 /// The file that is locked.
@@ -340,6 +340,29 @@ impl<'a> Directory<'a> {
     }
 }
 
+/// Make the directory of `disk` if it is missing. Until it has an identity, the directories above
+/// it are synced too: after a power cut it must not be the whole log that is missing.
+///
+/// # Errors
+/// As of [`Directory::existing_identity`].
+pub fn prepare(disk: &OsDisk) -> Result<(), DirectoryError> {
+    let directory = Directory::new(disk, disk.root());
+    directory.create()?;
+    if directory.existing_identity()?.is_some() {
+        return Ok(());
+    }
+    let path = std::path::absolute(disk.root()).map_err(directory.io())?;
+    for above in path.ancestors().skip(1) {
+        match OsDisk::new(above.to_owned()).sync_dir(Path::new("")) {
+            Ok(()) => {}
+            // Whoever may not read a directory has not made an entry in it.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            Err(error) => return Err(directory.io()(error)),
+        }
+    }
+    Ok(())
+}
+
 fn read_text(file: &dyn File) -> io::Result<String> {
     let len = file.size()?.min(FILE_BYTES_MAX);
     let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
@@ -375,7 +398,6 @@ fn base64_url(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ratel_storage::disk::OsDisk;
     use ratel_storage::disk_memory::MemoryDisk;
 
     fn check_refused(disk: &dyn Disk, expected: &str) {

@@ -71,13 +71,29 @@ pub(crate) struct DirtyFile {
     pub to: Position,
 }
 
+/// What a round of syncs tells of itself; one at a time, in turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RoundEvent {
+    /// It begins.
+    Began,
+    /// It ended well, and so many records are durable by it.
+    Ended {
+        /// How many records.
+        records: u64,
+    },
+}
+
+/// Hears of every round. Called on the flusher's thread, so it must be quick.
+pub type OnRound = Arc<dyn Fn(RoundEvent) + Send + Sync>;
+
 /// A partition as the flusher sees it.
 pub(crate) trait Source: Send + Sync + 'static {
     /// What is unsynced now; `None` when nothing is. A later request starts a new round.
     fn take_dirty(&self) -> Result<Option<Dirty>, StorageError>;
     /// Everything below `through` survives a power cut: in the segments themselves, or in the
-    /// journal, from which the next start puts it into them before it looks at them.
-    fn synced(&self, through: Place);
+    /// journal, from which the next start puts it into them before it looks at them. Gives how
+    /// many records that made durable.
+    fn synced(&self, through: Place) -> u64;
     /// The sync failed: nobody who waits may be told otherwise.
     fn failed(&self);
 }
@@ -93,6 +109,7 @@ struct Queue {
 struct Shared {
     disk: Arc<dyn Disk>,
     health: Arc<Health>,
+    on_round: OnRound,
     queue: Mutex<Queue>,
     /// Wakes the thread that runs the rounds.
     wake: Condvar,
@@ -151,10 +168,12 @@ impl Flusher {
         disk: Arc<dyn Disk>,
         health: Arc<Health>,
         journal: Journal,
+        on_round: OnRound,
     ) -> Result<Self, StorageError> {
         let shared = Arc::new(Shared {
             disk,
             health,
+            on_round,
             queue: Mutex::default(),
             wake: Condvar::new(),
             wake_checkpoint: Condvar::new(),
@@ -316,6 +335,7 @@ impl Shared {
     ) -> Result<Vec<Arc<dyn Source>>, StorageError> {
         let mut journal = lock(&self.journal);
         self.health.check()?;
+        (self.on_round)(RoundEvent::Began);
         let mut round = Round::default();
         for source in sources {
             match source.take_dirty() {
@@ -338,10 +358,13 @@ impl Shared {
         self.sync_ranges(&mut journal, round.ranges)?;
         // A write that failed meanwhile stops the acknowledgements of all.
         self.health.check()?;
+        let records = round
+            .done
+            .into_iter()
+            .map(|(source, through)| source.synced(through))
+            .sum();
+        (self.on_round)(RoundEvent::Ended { records });
         drop(journal);
-        for (source, through) in round.done {
-            source.synced(through);
-        }
         Ok(round.again)
     }
 

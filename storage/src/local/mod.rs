@@ -31,6 +31,7 @@ use crate::local::partition::LocalPartition;
 use crate::log::segment;
 use crate::{Engine, LogSettings, Partition, PartitionId, StorageError};
 
+pub use flusher::{OnRound, RoundEvent};
 pub use health::OnFatal;
 
 /// How the local engine behaves. Units are in the names.
@@ -46,6 +47,8 @@ pub struct LocalOptions {
     /// Called once, with one sentence, when a disk failure ends the engine: the process must exit
     /// non-zero within a second (DC5).
     pub on_fatal: OnFatal,
+    /// Hears of every round of syncs, to count them.
+    pub on_round: OnRound,
 }
 
 impl Default for LocalOptions {
@@ -55,6 +58,7 @@ impl Default for LocalOptions {
             producer_expiration_ms: 86_400_000,
             producers_max: 10_000,
             on_fatal: Arc::new(|_| {}),
+            on_round: Arc::new(|_| {}),
         }
     }
 }
@@ -105,7 +109,12 @@ impl LocalEngine {
             segment::path(&topics_dir.join(id.to_string()), base, "log")
         })
         .map_err(io)?;
-        let flusher = Flusher::start(Arc::clone(&disk), Arc::clone(&health), journal)?;
+        let flusher = Flusher::start(
+            Arc::clone(&disk),
+            Arc::clone(&health),
+            journal,
+            Arc::clone(&options.on_round),
+        )?;
         Ok(Arc::new(Self {
             shared: Arc::new(Shared {
                 disk,

@@ -541,10 +541,12 @@ impl Source for LocalPartition {
         }))
     }
 
-    fn synced(&self, through: Place) {
+    fn synced(&self, through: Place) -> u64 {
         let mut state = self.state();
         state.is_dir_new = false;
+        let before = state.log.durable().offset.get();
         let moved = state.log.synced(through);
+        let records = state.log.durable().offset.get() - before;
         let done = state.take_synced();
         let woken = if moved { state.wake() } else { Vec::new() };
         drop(state);
@@ -553,6 +555,8 @@ impl Source for LocalPartition {
             let _ = waiter.done.send(Ok(()));
         }
         self.after(false, woken);
+        // What is durable never shrinks.
+        u64::try_from(records).unwrap_or(0)
     }
 
     fn failed(&self) {

@@ -44,8 +44,9 @@ impl Source for Stub {
         }))
     }
 
-    fn synced(&self, through: Place) {
-        self.synced.fetch_max(through.position, Ordering::SeqCst);
+    fn synced(&self, through: Place) -> u64 {
+        let before = self.synced.fetch_max(through.position, Ordering::SeqCst);
+        through.position.saturating_sub(before)
     }
 
     fn failed(&self) {
@@ -62,6 +63,7 @@ struct Bench {
     health: Arc<Health>,
     flusher: Flusher,
     stubs: Vec<Arc<Stub>>,
+    rounds: Arc<Mutex<Vec<RoundEvent>>>,
 }
 
 impl Bench {
@@ -70,7 +72,10 @@ impl Bench {
         let shared: Arc<dyn Disk> = Arc::new(disk.clone());
         let health = Arc::new(Health::new(Arc::new(|_| {})));
         let journal = Journal::open(Arc::clone(&shared), Path::new(""), path).unwrap();
-        let flusher = Flusher::start(shared, Arc::clone(&health), journal).unwrap();
+        let rounds: Arc<Mutex<Vec<RoundEvent>>> = Arc::default();
+        let told = Arc::clone(&rounds);
+        let on_round = Arc::new(move |event| lock(&told).push(event));
+        let flusher = Flusher::start(shared, Arc::clone(&health), journal, on_round).unwrap();
         let stubs = (0..partitions)
             .map(|index| Arc::new(stub(&disk, index)))
             .collect();
@@ -80,6 +85,7 @@ impl Bench {
             health,
             flusher,
             stubs,
+            rounds,
         }
     }
 
@@ -160,6 +166,25 @@ fn until(what: impl Fn() -> bool) {
         std::thread::sleep(Duration::from_micros(500));
     }
     panic!("it did not come to pass");
+}
+
+#[test]
+fn a_round_tells_when_it_begins_and_how_much_it_made_durable() {
+    let bench = Bench::new(2);
+    bench.write(b"12345");
+    bench.sync();
+    bench.write(b"678");
+    bench.sync();
+    // The stubs take a byte for a record.
+    assert_eq!(
+        *lock(&bench.rounds),
+        [
+            RoundEvent::Began,
+            RoundEvent::Ended { records: 10 },
+            RoundEvent::Began,
+            RoundEvent::Ended { records: 6 },
+        ]
+    );
 }
 
 #[test]

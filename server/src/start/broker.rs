@@ -1,0 +1,95 @@
+//! Opening the logs, and what stands on them.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ratel_storage::Engine;
+use ratel_storage::disk::Disk;
+use ratel_storage::local::{LocalEngine, LocalOptions, OnRound, RoundEvent};
+use tokio::sync::watch;
+
+use super::{Identity, StartError};
+use crate::broker::Broker;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::coordinator::catalog::Catalog;
+use crate::fetch_sessions::FetchSessions;
+use crate::metrics::Metrics;
+use crate::producer_ids::ProducerIds;
+
+/// Recover the logs, replay the coordinators, and give the handles to all of it. `fail` gets the
+/// sentence of a disk failure that ends the server (DC5).
+pub(super) async fn open(
+    config: Config,
+    disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
+    identity: &Identity,
+    fail: watch::Sender<Option<String>>,
+) -> Result<Arc<Broker>, StartError> {
+    let began_us = clock.monotonic_us();
+    let metrics = Arc::new(Metrics::default());
+    let engine = open_engine(&config, disk, &clock, &metrics, fail).await?;
+    let config = Arc::new(config);
+    let catalog = Catalog::start(engine.clone(), config.clone(), clock.clone())
+        .await
+        .map_err(StartError::Recovery)?;
+    metrics.recovered(clock.monotonic_us().saturating_sub(began_us));
+    let fetch_sessions = FetchSessions::new(
+        config.fetch_session_slots,
+        config.fetch_session_partitions_max,
+    );
+    Ok(Arc::new(Broker {
+        config,
+        clock,
+        engine,
+        catalog,
+        cluster_id: identity.cluster_id.as_str().into(),
+        producer_ids: ProducerIds::default(),
+        fetch_sessions,
+        metrics,
+    }))
+}
+
+/// Open the engine on a thread that may block: a recovery reads.
+async fn open_engine(
+    config: &Config,
+    disk: Arc<dyn Disk>,
+    clock: &Arc<dyn Clock>,
+    metrics: &Arc<Metrics>,
+    fail: watch::Sender<Option<String>>,
+) -> Result<Arc<dyn Engine>, StartError> {
+    let options = LocalOptions {
+        // Without one, every start counts as that of another boot, which is the safe side.
+        boot_id: disk.boot_id().unwrap_or_default(),
+        producer_expiration_ms: config.producer_id_expiration_ms,
+        on_fatal: Arc::new(move |why| {
+            fail.send_replace(Some(why.to_owned()));
+        }),
+        on_round: measured_rounds(clock.clone(), metrics.clone()),
+        ..LocalOptions::default()
+    };
+    let now_ms = clock.now().wall_ms;
+    let opening = tokio::task::spawn_blocking(move || {
+        LocalEngine::open(disk, Path::new(""), options, now_ms)
+    });
+    match opening.await {
+        Ok(Ok(engine)) => Ok(engine),
+        Ok(Err(error)) => Err(StartError::Storage(error)),
+        Err(error) => Err(StartError::Recovery(error.to_string())),
+    }
+}
+
+/// Times each round of syncs. Rounds come one after the other, so one moment is enough.
+fn measured_rounds(clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> OnRound {
+    let began_us = AtomicU64::new(0);
+    Arc::new(move |event| match event {
+        RoundEvent::Began => began_us.store(clock.monotonic_us(), Ordering::Relaxed),
+        RoundEvent::Ended { records } => {
+            let elapsed_us = clock
+                .monotonic_us()
+                .saturating_sub(began_us.load(Ordering::Relaxed));
+            metrics.synced(elapsed_us, records);
+        }
+    })
+}
