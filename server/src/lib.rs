@@ -7,6 +7,7 @@ pub mod broker;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod config_resource;
 pub mod coordinator;
 pub mod disk_space;
 pub mod error;

@@ -198,19 +198,26 @@ pub fn route(key: i16, version: i16) -> Result<&'static Route, WireError> {
     }
 }
 
+mod alter_configs;
 mod alter_partition_reassignments;
 mod api_versions;
+mod create_partitions;
+mod create_topics;
 mod delete_records;
+mod delete_topics;
 mod describe_acls;
 mod describe_client_quotas;
 mod describe_cluster;
+mod describe_configs;
 mod describe_log_dirs;
 mod describe_producers;
 mod describe_quorum;
 mod describe_topic_partitions;
 mod elect_leaders;
 mod fetch;
+mod incremental_alter_configs;
 mod init_producer_id;
+mod list_config_resources;
 mod list_offsets;
 mod list_partition_reassignments;
 mod metadata;
@@ -231,17 +238,24 @@ pub const ROUTES: &[Route] = &[
     Route::of::<list_offsets::ListOffsets>(),                     // 2
     Route::of::<metadata::Metadata>(),                            // 3
     Route::of::<api_versions::ApiVersions>(),                     // 18
+    Route::of::<create_topics::CreateTopics>(),                   // 19
+    Route::of::<delete_topics::DeleteTopics>(),                   // 20
     Route::of::<delete_records::DeleteRecords>(),                 // 21
     Route::of::<init_producer_id::InitProducerId>(),              // 22
     Route::of::<offset_for_leader_epoch::OffsetForLeaderEpoch>(), // 23
     Route::of::<describe_acls::DescribeAcls>(),                   // 29
+    Route::of::<describe_configs::DescribeConfigs>(),             // 32
+    Route::of::<alter_configs::AlterConfigs>(),                   // 33
     Route::of::<describe_log_dirs::DescribeLogDirs>(),            // 35
+    Route::of::<create_partitions::CreatePartitions>(),           // 37
     Route::of::<elect_leaders::ElectLeaders>(),                   // 43
+    Route::of::<incremental_alter_configs::IncrementalAlterConfigs>(), // 44
     Route::of::<alter_partition_reassignments::AlterPartitionReassignments>(), // 45
     Route::of::<list_partition_reassignments::ListPartitionReassignments>(), // 46
     Route::of::<describe_client_quotas::DescribeClientQuotas>(),  // 48
     Route::of::<describe_quorum::DescribeQuorum>(),               // 55
     Route::of::<describe_cluster::DescribeCluster>(),             // 60
     Route::of::<describe_producers::DescribeProducers>(),         // 61
+    Route::of::<list_config_resources::ListConfigResources>(),    // 74
     Route::of::<describe_topic_partitions::DescribeTopicPartitions>(), // 75
 ];

@@ -53,6 +53,8 @@ pub enum Source {
     Static = 4,
     /// Nobody gave one.
     Default = 5,
+    /// The level of the server's own log.
+    Logger = 6,
 }
 
 /// A key as DescribeConfigs shows it.

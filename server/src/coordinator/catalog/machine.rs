@@ -12,7 +12,7 @@ use super::alter::{self, Changes};
 use super::broker_config::{BrokerConfigs, BrokerScope};
 use super::record::{CatalogRecord, TopicRecord};
 use super::view::Topic;
-use super::{is_legal_name, topic_config};
+use super::{check_legal_name, topic_config};
 use crate::clock::Timestamp;
 use crate::coordinator::{Applied, Effects, LogEnds, Machine, Ticket};
 use crate::error::Refusal;
@@ -208,13 +208,7 @@ impl CatalogMachine {
     }
 
     fn check_name(&self, name: &str) -> Result<(), Refusal> {
-        if !is_legal_name(name) {
-            return Err(Refusal::new(
-                ErrorCode::InvalidTopicException,
-                "A topic's name is 1 to 249 letters, digits, '.', '_' and '-', and neither '.' \
-                 nor '..'.",
-            ));
-        }
+        check_legal_name(name)?;
         if self.by_name.contains_key(name) {
             let message = format!("Topic '{name}' already exists.");
             return Err(Refusal::new(ErrorCode::TopicAlreadyExists, message));

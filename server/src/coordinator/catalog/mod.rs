@@ -359,5 +359,20 @@ pub fn is_legal_name(name: &str) -> bool {
     (1..=249).contains(&name.len()) && !matches!(name, "." | "..") && name.chars().all(legal)
 }
 
+/// [`is_legal_name`], as a refusal.
+///
+/// # Errors
+/// INVALID_TOPIC_EXCEPTION with a sentence.
+pub fn check_legal_name(name: &str) -> Result<(), Refusal> {
+    match is_legal_name(name) {
+        true => Ok(()),
+        false => Err(Refusal::new(
+            ErrorCode::InvalidTopicException,
+            "A topic's name is 1 to 249 letters, digits, '.', '_' and '-', and neither '.' nor \
+             '..'.",
+        )),
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,119 @@
+//! DeleteTopics (key 20), versions 1 to 6: delete topics with all they hold.
+//!
+//! The answer goes out when the deletion is durable and the files are gone. A topic of the same
+//! name made afterwards has another id and begins at offset 0.
+//! - v3: TOPIC_DELETION_DISABLED where `delete.topic.enable` is off, INVALID_REQUEST before
+//! - v4: flexible
+//! - v5: the answer explains refusals
+//! - v6: by name or by id, one of them
+
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
+
+use ratel_protocol::messages::delete_topics_request::DeleteTopicState;
+use ratel_protocol::messages::delete_topics_response::DeletableTopicResult;
+use ratel_protocol::messages::{DeleteTopicsRequest, DeleteTopicsResponse, TopicName};
+use ratel_protocol::{ApiKey, ErrorCode, StrBytes};
+use ratel_storage::TopicId;
+
+use super::{Api, Context, Later};
+use crate::error::Refusal;
+
+pub struct DeleteTopics;
+
+impl Api for DeleteTopics {
+    type Request = DeleteTopicsRequest;
+    const KEY: ApiKey = ApiKey::DeleteTopics;
+    const VERSIONS: RangeInclusive<i16> = 1..=6;
+
+    async fn handle(cx: Context, request: DeleteTopicsRequest) -> Later {
+        let by_name = request.topic_names.into_iter();
+        let by_name = by_name.map(|name| DeleteTopicState::default().with_name(Some(name)));
+        let asked: Vec<_> = request.topics.into_iter().chain(by_name).collect();
+        let found: Vec<_> = asked.iter().map(|topic| find(&cx, topic)).collect();
+        let mut counts: HashMap<TopicId, usize> = HashMap::new();
+        for (id, _) in found.iter().flatten() {
+            *counts.entry(*id).or_default() += 1;
+        }
+        let mut wanted = Vec::new();
+        let mut refused = Vec::with_capacity(found.len());
+        for found in &found {
+            refused.push(match found {
+                Ok((id, _)) if counts.get(id) == Some(&1) => {
+                    wanted.push(*id);
+                    None
+                }
+                Ok(_) => Some(Refusal::new(
+                    ErrorCode::InvalidRequest,
+                    "The topic stands in the request more than once.",
+                )),
+                Err(refusal) => Some(refusal.clone()),
+            });
+        }
+        let deleted = cx.broker.catalog.delete(wanted);
+        Later::wait(async move {
+            let mut deleted = deleted.await.into_iter();
+            let rows = asked.into_iter().zip(found).zip(refused);
+            let responses = rows.map(|((asked, found), refused)| {
+                let refusal = refused.or_else(|| deleted.next().and_then(Result::err));
+                result(asked, found.ok(), refusal)
+            });
+            cx.answer(&DeleteTopicsResponse::default().with_responses(responses.collect()))
+        })
+    }
+}
+
+fn find(cx: &Context, asked: &DeleteTopicState) -> Result<(TopicId, StrBytes), Refusal> {
+    if !cx.broker.config.delete_topic_enable {
+        return Err(Refusal::new(
+            if cx.version < 3 {
+                ErrorCode::InvalidRequest
+            } else {
+                ErrorCode::TopicDeletionDisabled
+            },
+            "Topics cannot be deleted: delete.topic.enable is false.",
+        ));
+    }
+    let view = &cx.broker.catalog.view;
+    let topic = match (&asked.name, asked.topic_id) {
+        (Some(name), id) if id.is_nil() => {
+            view.topic(name).ok_or(ErrorCode::UnknownTopicOrPartition)?
+        }
+        (None, id) if !id.is_nil() => view.topic_by_id(id).ok_or(ErrorCode::UnknownTopicId)?,
+        _ => {
+            return Err(Refusal::new(
+                ErrorCode::InvalidRequest,
+                "A topic is deleted by its name or by its id, one of the two.",
+            ));
+        }
+    };
+    Ok((topic.id, StrBytes::from_string(topic.name.to_string())))
+}
+
+fn result(
+    asked: DeleteTopicState,
+    found: Option<(TopicId, StrBytes)>,
+    refusal: Option<Refusal>,
+) -> DeletableTopicResult {
+    let by_name = asked.name.is_some();
+    let (id, name) = match found {
+        Some((id, name)) => (id, Some(TopicName(name))),
+        None => (asked.topic_id, asked.name),
+    };
+    let result = DeletableTopicResult::default()
+        .with_topic_id(id)
+        .with_name(name);
+    match refusal {
+        None => result,
+        Some(refusal) => {
+            // Somebody else deleted it in between.
+            let code = match refusal.code {
+                ErrorCode::UnknownTopicId if by_name => ErrorCode::UnknownTopicOrPartition,
+                code => code,
+            };
+            result
+                .with_error_code(code.code())
+                .with_error_message(refusal.message)
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! DescribeConfigs (key 32), versions 1 to 4: the configuration of topics and of this broker
+//!
+//!
+//! For each key its value in force and where that comes from; on request every place that gives a
+//! value, the one that counts first. A broker is named by its id; the empty name shows what was
+//! altered for all brokers. No keys, or null, stand for all of them.
+//! - v3: type, and documentation on request
+//! - v4: flexible
+
+use std::ops::RangeInclusive;
+
+use ratel_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use ratel_protocol::messages::describe_configs_response::{
+    DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym,
+};
+use ratel_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
+use ratel_protocol::{ApiKey, StrBytes};
+
+use super::{Api, Context, Later};
+use crate::config::Kind;
+use crate::config_resource::Resource;
+use crate::coordinator::catalog::broker_config::{BrokerScope, Shown, Source};
+use crate::coordinator::catalog::topic_config;
+use crate::error::Refusal;
+
+pub struct DescribeConfigs;
+
+impl Api for DescribeConfigs {
+    type Request = DescribeConfigsRequest;
+    const KEY: ApiKey = ApiKey::DescribeConfigs;
+    const VERSIONS: RangeInclusive<i16> = 1..=4;
+
+    async fn handle(cx: Context, request: DescribeConfigsRequest) -> Later {
+        let results = request.resources.iter().map(|asked| {
+            let result = DescribeConfigsResult::default()
+                .with_resource_type(asked.resource_type)
+                .with_resource_name(asked.resource_name.clone());
+            match shown(&cx, asked) {
+                Ok(shown) => {
+                    let rows = shown.into_iter().map(|shown| row(shown, &request));
+                    result.with_configs(rows.collect())
+                }
+                Err(refusal) => result
+                    .with_error_code(refusal.code.code())
+                    .with_error_message(refusal.message),
+            }
+        });
+        cx.ready(&DescribeConfigsResponse::default().with_results(results.collect()))
+    }
+}
+
+fn shown(cx: &Context, asked: &DescribeConfigsResource) -> Result<Vec<Shown>, Refusal> {
+    let brokers = cx.broker.catalog.brokers();
+    let mut shown = match Resource::find(&cx.broker, asked.resource_type, &asked.resource_name)? {
+        Resource::Topic(topic) => topic_config::shown(&topic.configs, &brokers),
+        Resource::Broker(BrokerScope::Cluster) => brokers.shown_for_cluster(),
+        Resource::Broker(BrokerScope::Node(_)) => brokers.shown(),
+        Resource::Logger => vec![logger(&cx.broker.config.log_level)],
+        Resource::ClientMetrics => Vec::new(),
+    };
+    if let Some(keys) = asked
+        .configuration_keys
+        .as_ref()
+        .filter(|keys| !keys.is_empty())
+    {
+        shown.retain(|shown| keys.iter().any(|key| **key == *shown.name));
+    }
+    Ok(shown)
+}
+
+/// The server's own log has one level for all of it.
+fn logger(level: &str) -> Shown {
+    Shown {
+        name: "root",
+        value: Some(level.to_uppercase()),
+        source: Source::Logger,
+        kind: Kind::String,
+        read_only: true,
+        sensitive: false,
+        synonyms: Vec::new(),
+        doc: "What the server's own log holds; set by log.level at the start.",
+    }
+}
+
+fn row(shown: Shown, request: &DescribeConfigsRequest) -> DescribeConfigsResourceResult {
+    let synonyms = shown
+        .synonyms
+        .into_iter()
+        .filter(|_| request.include_synonyms);
+    let synonyms = synonyms.map(|(name, value, source)| {
+        DescribeConfigsSynonym::default()
+            .with_name(StrBytes::from_static_str(name))
+            .with_value(Some(StrBytes::from_string(value)))
+            .with_source(source as i8)
+    });
+    let documentation = StrBytes::from_static_str(shown.doc);
+    DescribeConfigsResourceResult::default()
+        .with_name(StrBytes::from_static_str(shown.name))
+        .with_value(shown.value.map(StrBytes::from_string))
+        .with_read_only(shown.read_only)
+        .with_config_source(shown.source as i8)
+        .with_is_sensitive(shown.sensitive)
+        .with_synonyms(synonyms.collect())
+        .with_config_type(shown.kind.code())
+        .with_documentation(request.include_documentation.then_some(documentation))
+}

@@ -1,0 +1,142 @@
+//! What the configuration APIs speak of: resources, by Kafka's numbers and names.
+
+use std::sync::Arc;
+
+use ratel_protocol::{ErrorCode, StrBytes};
+
+use crate::broker::Broker;
+use crate::coordinator::catalog::alter::Changes;
+use crate::coordinator::catalog::broker_config::BrokerScope;
+use crate::coordinator::catalog::{Topic, check_legal_name};
+use crate::error::Refusal;
+
+/// A topic's configuration.
+pub const TOPIC: i8 = 2;
+/// A broker's configuration.
+pub const BROKER: i8 = 4;
+/// The levels of a broker's own log.
+pub const BROKER_LOGGER: i8 = 8;
+/// A subscription to clients' metrics (KIP-714).
+pub const CLIENT_METRICS: i8 = 16;
+/// A group's configuration.
+pub const GROUP: i8 = 32;
+
+/// A resource that has a configuration here.
+#[derive(Debug, Clone)]
+pub enum Resource {
+    /// A topic.
+    Topic(Arc<Topic>),
+    /// This broker, or with [`BrokerScope::Cluster`] all of them.
+    Broker(BrokerScope),
+    /// This broker's own log.
+    Logger,
+    /// A subscription to clients' metrics: none can be made yet.
+    ClientMetrics,
+}
+
+impl Resource {
+    /// The resource of this type and name.
+    ///
+    /// # Errors
+    /// INVALID_TOPIC_EXCEPTION, UNKNOWN_TOPIC_OR_PARTITION, or INVALID_REQUEST for a broker that
+    /// is not this one and for types that are unknown or not supported.
+    pub fn find(broker: &Broker, kind: i8, name: &str) -> Result<Self, Refusal> {
+        let invalid = |message: String| Err(Refusal::new(ErrorCode::InvalidRequest, message));
+        let node_id = broker.config.node_id;
+        match kind {
+            TOPIC => {
+                check_legal_name(name)?;
+                let topic = broker.catalog.view.topic(name);
+                Ok(Self::Topic(
+                    topic.ok_or(ErrorCode::UnknownTopicOrPartition)?,
+                ))
+            }
+            BROKER if name.is_empty() => Ok(Self::Broker(BrokerScope::Cluster)),
+            BROKER | BROKER_LOGGER => match name.parse::<i32>() {
+                Ok(id) if id == node_id && kind == BROKER => {
+                    Ok(Self::Broker(BrokerScope::Node(node_id)))
+                }
+                Ok(id) if id == node_id => Ok(Self::Logger),
+                _ => invalid(format!(
+                    "Broker '{}' is not this one, which is {node_id}.",
+                    cut(name)
+                )),
+            },
+            CLIENT_METRICS if name.is_empty() => {
+                invalid("A subscription to clients' metrics has a name.".into())
+            }
+            CLIENT_METRICS => Ok(Self::ClientMetrics),
+            GROUP => invalid("Configurations of groups are not supported yet.".into()),
+            kind => invalid(format!("Resources of type {kind} have no configuration.")),
+        }
+    }
+
+    /// Alter its configuration. The order of changes is that of the calls, not of the futures.
+    pub fn alter(
+        self,
+        broker: &Broker,
+        changes: Changes,
+        validate_only: bool,
+    ) -> std::pin::Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>> {
+        let catalog = &broker.catalog;
+        let message = match self {
+            Self::Topic(topic) => {
+                return Box::pin(catalog.alter_topic(topic.id, changes, validate_only));
+            }
+            Self::Broker(scope) => {
+                return Box::pin(catalog.alter_broker(scope, changes, validate_only));
+            }
+            Self::Logger => "The level of the server's log is set at its start, by log.level.",
+            Self::ClientMetrics => "Subscriptions to clients' metrics are not supported yet.",
+        };
+        Box::pin(std::future::ready(Err(Refusal::new(
+            ErrorCode::InvalidRequest,
+            message,
+        ))))
+    }
+}
+
+fn cut(name: &str) -> String {
+    name.chars().take(100).collect()
+}
+
+/// The changes that AlterConfigs and IncrementalAlterConfigs ask for: which resource, and how.
+pub type Asked = (i8, StrBytes, Result<Changes, Refusal>);
+
+/// Begin all changes of a request, in its order. A resource that is named twice is changed by
+/// neither.
+pub fn begin(
+    broker: &Broker,
+    asked: Vec<Asked>,
+    validate_only: bool,
+) -> Vec<(
+    i8,
+    StrBytes,
+    impl Future<Output = Result<(), Refusal>> + Send + use<>,
+)> {
+    let mut counts = std::collections::HashMap::new();
+    for (kind, name, _) in &asked {
+        *counts.entry((*kind, name.clone())).or_insert(0) += 1;
+    }
+    let begun = asked.into_iter().map(|(kind, name, changes)| {
+        let once = match counts.get(&(kind, name.clone())) {
+            Some(1) => Ok(()),
+            _ => Err(Refusal::new(
+                ErrorCode::InvalidRequest,
+                "The resource stands in the request more than once.",
+            )),
+        };
+        let resource = once.and_then(|()| Resource::find(broker, kind, &name));
+        let altered = resource
+            .and_then(|resource| Ok((resource, changes?)))
+            .map(|(resource, changes)| resource.alter(broker, changes, validate_only));
+        let outcome = async move {
+            match altered {
+                Ok(altered) => altered.await,
+                Err(refusal) => Err(refusal),
+            }
+        };
+        (kind, name, outcome)
+    });
+    begun.collect()
+}
