@@ -75,3 +75,42 @@ fn check(cx: &Context, topic: &str, asked: &ReassignablePartition) -> Result<(),
         )),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ratel_protocol::messages::TopicName;
+    use ratel_protocol::messages::alter_partition_reassignments_request::ReassignableTopic;
+
+    use super::*;
+    use crate::api::testing::Bench;
+
+    #[tokio::test]
+    async fn a_partition_can_only_stay_where_it_is() {
+        let bench = Bench::new();
+        bench.topic("t", 1);
+        let partition = |index, replicas: Option<&[i32]>| {
+            let replicas = replicas.map(|ids| ids.iter().map(|id| (*id).into()).collect());
+            ReassignablePartition::default()
+                .with_partition_index(index)
+                .with_replicas(replicas)
+        };
+        let asked = ReassignableTopic::default()
+            .with_name(TopicName("t".to_owned().into()))
+            .with_partitions(vec![
+                partition(0, Some(&[1])),
+                partition(0, Some(&[2])),
+                partition(0, Some(&[1, 2])),
+                partition(0, Some(&[])),
+                partition(0, None),
+                partition(1, Some(&[1])),
+            ]);
+        let request = AlterPartitionReassignmentsRequest::default().with_topics(vec![asked]);
+        for version in 0..=1 {
+            let response = bench.send(version, &request).await;
+            assert_eq!(response.error_code, 0);
+            let results = response.responses[0].partitions.iter();
+            let codes: Vec<_> = results.map(|result| result.error_code).collect();
+            assert_eq!(codes, [0, 39, 39, 39, 85, 3]);
+        }
+    }
+}

@@ -87,3 +87,90 @@ async fn answer(
     }
     cx.answer(&DeleteRecordsResponse::default().with_topics(topics))
 }
+
+#[cfg(test)]
+mod tests {
+    use ratel_protocol::messages::TopicName;
+    use ratel_protocol::messages::delete_records_request::{
+        DeleteRecordsPartition, DeleteRecordsTopic,
+    };
+    use ratel_storage::{Bound, Durability, LogSettings, Origin, ReadRequest, StorageError};
+
+    use super::*;
+    use crate::api::testing::{Bench, NOW_MS, batch};
+
+    fn request(topic: &str, asked: &[(i32, i64)]) -> DeleteRecordsRequest {
+        let partitions = asked.iter().map(|(index, offset)| {
+            DeleteRecordsPartition::default()
+                .with_partition_index(*index)
+                .with_offset(*offset)
+        });
+        let topic = DeleteRecordsTopic::default()
+            .with_name(TopicName(topic.to_owned().into()))
+            .with_partitions(partitions.collect());
+        DeleteRecordsRequest::default()
+            .with_topics(vec![topic])
+            .with_timeout_ms(30_000)
+    }
+
+    /// Delete in partition 0: the code and the new start.
+    async fn delete(bench: &Bench, version: i16, topic: &str, offset: i64) -> (i16, i64) {
+        let response = bench.send(version, &request(topic, &[(0, offset)])).await;
+        let result = &response.topics[0].partitions[0];
+        (result.error_code, result.low_watermark)
+    }
+
+    async fn bench() -> Bench {
+        let bench = Bench::new();
+        let topic = bench.topic("t", 1);
+        let partition = bench.broker.partition(&topic, 0).expect("a partition");
+        for _ in 0..2 {
+            let batch = batch(&["a", "b", "c"]);
+            let appended = partition.append(&batch, Origin::Client, Durability::Synced, NOW_MS);
+            appended.await.expect("appended");
+        }
+        bench
+    }
+
+    #[tokio::test]
+    async fn d_1_the_start_moves_up_and_never_back() {
+        let bench = bench().await;
+        for (version, offset, start) in [(0, 2, 2), (1, 1, 2), (2, 5, 5), (2, 0, 5), (2, -1, 6)] {
+            assert_eq!(delete(&bench, version, "t", offset).await, (0, start));
+        }
+    }
+
+    #[tokio::test]
+    async fn d_1_what_cannot_be_deleted_is_refused() {
+        let bench = bench().await;
+        bench.topic_with("__consumer_offsets", 1, true, LogSettings::default());
+        assert_eq!(delete(&bench, 2, "t", 7).await, (1, -1));
+        assert_eq!(delete(&bench, 2, "t", -2).await, (1, -1));
+        assert_eq!(delete(&bench, 2, "nope", 0).await, (3, -1));
+        assert_eq!(delete(&bench, 2, "__consumer_offsets", -1).await, (17, -1));
+        let mixed = bench.send(2, &request("t", &[(9, 0), (0, 1)])).await;
+        let codes = mixed.topics[0]
+            .partitions
+            .iter()
+            .map(|result| result.error_code);
+        assert_eq!(codes.collect::<Vec<_>>(), [3, 0]);
+    }
+
+    #[tokio::test]
+    async fn d_1_a_read_below_the_start_is_refused_in_the_middle_of_a_segment() {
+        let bench = bench().await;
+        assert_eq!(delete(&bench, 2, "t", 4).await, (0, 4));
+        let partition = bench.broker.partition_by_name("t", 0).expect("a partition");
+        let read = |from| {
+            partition.read(ReadRequest {
+                from: Offset::new(from),
+                max_bytes: 1000,
+                at_least_one: true,
+                bound: Bound::HighWatermark,
+            })
+        };
+        let refused = read(3).await.expect_err("a refusal");
+        assert!(matches!(refused, StorageError::OffsetOutOfRange { .. }));
+        assert!(read(4).await.expect("a read").records.is_some());
+    }
+}

@@ -25,3 +25,20 @@ impl Api for DescribeAcls {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::testing::Bench;
+
+    #[tokio::test]
+    async fn a_8_security_is_disabled() {
+        let bench = Bench::new();
+        for version in 1..=3 {
+            let request = DescribeAclsRequest::default().with_pattern_type_filter(3);
+            let response = bench.send(version, &request).await;
+            assert_eq!((response.error_code, response.resources.len()), (54, 0));
+            assert!(response.error_message.is_some());
+        }
+    }
+}

@@ -20,3 +20,20 @@ impl Api for DescribeClientQuotas {
         cx.ready(&DescribeClientQuotasResponse::default().with_error_message(None))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::testing::Bench;
+
+    #[tokio::test]
+    async fn there_are_no_quotas() {
+        let bench = Bench::new();
+        for version in 0..=1 {
+            let response = bench
+                .send(version, &DescribeClientQuotasRequest::default())
+                .await;
+            assert_eq!((response.error_code, response.entries), (0, Some(vec![])));
+        }
+    }
+}

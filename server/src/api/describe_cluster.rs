@@ -72,13 +72,43 @@ fn check_endpoint_type(endpoint_type: i8) -> Result<(), Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::testing::Bench;
 
-    #[test]
-    fn a_10_only_brokers_can_be_described_here() {
-        let code = |endpoint_type| check_endpoint_type(endpoint_type).map_err(|r| r.code.code());
-        assert_eq!(code(1), Ok(()));
-        assert_eq!(code(2), Err(114));
-        assert_eq!(code(0), Err(115));
-        assert_eq!(code(3), Err(115));
+    #[tokio::test]
+    async fn a_10_only_brokers_can_be_described_here() {
+        let bench = Bench::new();
+        for version in 1..=2 {
+            for (endpoint_type, code) in [(1, 0), (2, 114), (0, 115), (3, 115)] {
+                let request = DescribeClusterRequest::default().with_endpoint_type(endpoint_type);
+                let response = bench.send(version, &request).await;
+                assert_eq!(response.error_code, code);
+                assert_eq!(response.error_message.is_some(), code != 0);
+                assert_eq!(response.brokers.len(), usize::from(code == 0));
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_10_every_version_describes_the_one_broker() {
+        let bench = Bench::new();
+        for version in 0..=2 {
+            let request = DescribeClusterRequest::default()
+                .with_include_cluster_authorized_operations(version > 0);
+            let response = bench.send(version, &request).await;
+            assert_eq!(&*response.cluster_id, &*bench.broker.cluster_id);
+            assert_eq!(response.controller_id, 1);
+            let broker = &response.brokers[0];
+            assert_eq!(
+                (broker.broker_id, &*broker.host, broker.port),
+                (1.into(), "127.0.0.1", 9092)
+            );
+            assert!(!broker.is_fenced);
+            let operations = if version > 0 {
+                CLUSTER_OPERATIONS
+            } else {
+                NOT_ASKED
+            };
+            assert_eq!(response.cluster_authorized_operations, operations);
+        }
     }
 }

@@ -79,3 +79,87 @@ fn described(
         .with_name(TopicName(StrBytes::from_string(topic.name.to_string())))
         .with_partitions(partitions.collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use ratel_protocol::messages::describe_log_dirs_request::DescribableLogDirTopic;
+    use ratel_storage::{Durability, Origin};
+
+    use super::*;
+    use crate::api::testing::{Bench, NOW_MS, batch};
+    use crate::config::Config;
+
+    fn request(topics: Option<&[(&str, &[i32])]>) -> DescribeLogDirsRequest {
+        let topics = topics.map(|topics| {
+            let topics = topics.iter().map(|(name, indexes)| {
+                DescribableLogDirTopic::default()
+                    .with_topic(TopicName((*name).to_owned().into()))
+                    .with_partitions(indexes.to_vec())
+            });
+            topics.collect()
+        });
+        DescribeLogDirsRequest::default().with_topics(topics)
+    }
+
+    /// `topic-index=bytes`, sorted.
+    async fn sizes(bench: &Bench, request: &DescribeLogDirsRequest) -> Vec<String> {
+        let response = bench.send(4, request).await;
+        let topics = response.results[0].topics.iter();
+        let mut sizes: Vec<_> = topics
+            .flat_map(|topic| {
+                let partitions = topic.partitions.iter();
+                partitions.map(|p| {
+                    assert_eq!((p.offset_lag, p.is_future_key), (0, false));
+                    format!(
+                        "{}-{}={}",
+                        topic.name.as_str(),
+                        p.partition_index,
+                        p.partition_size
+                    )
+                })
+            })
+            .collect();
+        sizes.sort();
+        sizes
+    }
+
+    #[tokio::test]
+    async fn a_7_sizes_are_the_bytes_of_the_segments() {
+        let bench = Bench::new();
+        let topic = bench.topic("t", 2);
+        bench.topic("u", 1);
+        let partition = bench.broker.partition(&topic, 1).expect("a partition");
+        let batch = batch(&["some", "values"]);
+        let appended = partition.append(&batch, Origin::Client, Durability::Synced, NOW_MS);
+        appended.await.expect("appended");
+        let one = format!("t-1={}", batch.bytes().len());
+        let all = ["t-0=0".to_owned(), one.clone(), "u-0=0".to_owned()];
+        assert_eq!(sizes(&bench, &request(None)).await, all);
+        let some = request(Some(&[("t", &[1, 1, 7]), ("t", &[1]), ("nope", &[0])]));
+        assert_eq!(sizes(&bench, &some).await, [one]);
+        assert_eq!(sizes(&bench, &request(Some(&[]))).await, [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn a_7_every_version_names_the_directory() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let bench = Bench::with(Config {
+            log_dir: dir.path().to_path_buf(),
+            ..Config::default()
+        });
+        for version in 1..=4 {
+            let response = bench.send(version, &request(None)).await;
+            let [result] = &response.results[..] else {
+                panic!("one directory");
+            };
+            assert_eq!(&*result.log_dir, dir.path().to_str().expect("a plain path"));
+            assert_eq!((response.error_code, result.error_code), (0, 0));
+            let (total, usable) = (result.total_bytes, result.usable_bytes);
+            if version >= 4 {
+                assert!(0 < usable && usable <= total);
+            } else {
+                assert_eq!((total, usable), (-1, -1));
+            }
+        }
+    }
+}

@@ -52,3 +52,52 @@ fn producer(summary: ProducerSummary) -> ProducerState {
         .with_coordinator_epoch(summary.coordinator_epoch)
         .with_current_txn_start_offset(summary.transaction_start.map_or(-1, |start| start.get()))
 }
+
+#[cfg(test)]
+mod tests {
+    use ratel_protocol::messages::TopicName;
+    use ratel_protocol::messages::describe_producers_request::TopicRequest;
+    use ratel_storage::{BatchBuilder, Durability, Origin};
+
+    use super::*;
+    use crate::api::testing::{Bench, NOW_MS};
+
+    #[tokio::test]
+    async fn a_partition_tells_its_producers() {
+        let bench = Bench::new();
+        let topic = bench.topic("t", 2);
+        let partition = bench.broker.partition(&topic, 0).expect("a partition");
+        for (id, epoch) in [(9, 2), (4, 0)] {
+            let mut builder = BatchBuilder::new(NOW_MS).producer(id, epoch, 0);
+            builder.record(None, Some(b"a"));
+            builder.record(None, Some(b"b"));
+            let batch = builder.build().expect("records");
+            let appended = partition.append(&batch, Origin::Client, Durability::Synced, NOW_MS);
+            appended.await.expect("appended");
+        }
+        let asked = TopicRequest::default()
+            .with_name(TopicName("t".to_owned().into()))
+            .with_partition_indexes(vec![0, 1, 2]);
+        let request = DescribeProducersRequest::default().with_topics(vec![asked]);
+        let response = bench.send(0, &request).await;
+        let [first, second, third] = &response.topics[0].partitions[..] else {
+            panic!("three partitions");
+        };
+        let producers: Vec<_> = first
+            .active_producers
+            .iter()
+            .map(|p| {
+                (
+                    p.producer_id.0,
+                    p.producer_epoch,
+                    p.last_sequence,
+                    p.last_timestamp,
+                )
+            })
+            .collect();
+        assert_eq!(producers, [(4, 0, 1, NOW_MS), (9, 2, 1, NOW_MS)]);
+        assert_eq!(first.active_producers[0].current_txn_start_offset, -1);
+        assert_eq!((second.error_code, second.active_producers.len()), (0, 0));
+        assert_eq!((third.partition_index, third.error_code), (2, 3));
+    }
+}

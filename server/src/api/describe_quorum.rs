@@ -79,3 +79,44 @@ fn node(cx: &Context) -> Node {
         .with_node_id(cx.broker.config.node_id.into())
         .with_listeners(vec![listener])
 }
+
+#[cfg(test)]
+mod tests {
+    use ratel_protocol::messages::TopicName;
+
+    use super::*;
+    use crate::api::testing::{Bench, NOW_MS};
+
+    fn request(topic: &str, index: i32) -> DescribeQuorumRequest {
+        let partition = describe_quorum_request::PartitionData::default();
+        let topic = describe_quorum_request::TopicData::default()
+            .with_topic_name(TopicName(topic.to_owned().into()))
+            .with_partitions(vec![partition.with_partition_index(index)]);
+        DescribeQuorumRequest::default().with_topics(vec![topic])
+    }
+
+    #[tokio::test]
+    async fn this_server_leads_and_votes_alone_at_every_version() {
+        let bench = Bench::new();
+        for version in 0..=2 {
+            let response = bench.send(version, &request(METADATA_TOPIC, 0)).await;
+            assert_eq!(response.error_code, 0);
+            let quorum = &response.topics[0].partitions[0];
+            assert_eq!((quorum.error_code, quorum.leader_id), (0, 1.into()));
+            let [voter] = &quorum.current_voters[..] else {
+                panic!("one voter");
+            };
+            assert_eq!(voter.replica_id, 1);
+            assert_eq!(voter.log_end_offset, quorum.high_watermark);
+            let caught_up = if version >= 1 { NOW_MS } else { -1 };
+            assert_eq!(voter.last_caught_up_timestamp, caught_up);
+            assert!(quorum.observers.is_empty());
+            let nodes: Vec<_> = response.nodes.iter().map(|node| node.node_id.0).collect();
+            assert_eq!(nodes, if version >= 2 { vec![1] } else { vec![] });
+        }
+        let unknown = bench.send(2, &request("t", 0)).await;
+        assert_eq!(unknown.topics[0].partitions[0].error_code, 3);
+        let unknown = bench.send(2, &request(METADATA_TOPIC, 1)).await;
+        assert_eq!(unknown.topics[0].partitions[0].error_code, 3);
+    }
+}

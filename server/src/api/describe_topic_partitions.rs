@@ -127,3 +127,136 @@ fn described(partition: MetadataResponsePartition) -> DescribeTopicPartitionsRes
         .with_last_known_elr(Some(Vec::new()))
         .with_offline_replicas(partition.offline_replicas)
 }
+
+#[cfg(test)]
+mod tests {
+    use ratel_protocol::messages::describe_topic_partitions_request::{self, TopicRequest};
+
+    use super::*;
+    use crate::api::testing::Bench;
+    use crate::config::Config;
+
+    fn request(topics: &[&str], limit: i32) -> DescribeTopicPartitionsRequest {
+        let topics = topics
+            .iter()
+            .map(|topic| TopicRequest::default().with_name(name(topic)));
+        DescribeTopicPartitionsRequest::default()
+            .with_topics(topics.collect())
+            .with_response_partition_limit(limit)
+    }
+
+    fn from(
+        request: DescribeTopicPartitionsRequest,
+        topic: &str,
+        index: i32,
+    ) -> DescribeTopicPartitionsRequest {
+        let cursor = describe_topic_partitions_request::Cursor::default()
+            .with_topic_name(name(topic))
+            .with_partition_index(index);
+        request.with_cursor(Some(cursor))
+    }
+
+    /// The partitions on a page, as `topic-index`, errors as `topic!code`, and the cursor.
+    async fn page(
+        bench: &Bench,
+        request: &DescribeTopicPartitionsRequest,
+    ) -> (String, Option<String>) {
+        let response = bench.send(0, request).await;
+        let mut seen = Vec::new();
+        for topic in &response.topics {
+            let name = topic.name.as_ref().map_or("", |name| name.as_str());
+            if topic.error_code != 0 {
+                seen.push(format!("{name}!{}", topic.error_code));
+            }
+            let partitions = topic.partitions.iter();
+            seen.extend(partitions.map(|p| format!("{name}-{}", p.partition_index)));
+        }
+        let next = response.next_cursor;
+        let next =
+            next.map(|next| format!("{}-{}", next.topic_name.as_str(), next.partition_index));
+        (seen.join(" "), next)
+    }
+
+    #[tokio::test]
+    async fn m_6_pages_follow_one_another_over_sorted_topics() {
+        let bench = Bench::new();
+        for (name, partitions) in [("b", 3), ("a", 2), ("c", 1)] {
+            bench.topic(name, partitions);
+        }
+        let all = request(&[], 2000);
+        assert_eq!(
+            page(&bench, &all).await,
+            ("a-0 a-1 b-0 b-1 b-2 c-0".into(), None)
+        );
+        let named = request(&["c", "a", "nope"], 2000);
+        assert_eq!(
+            page(&bench, &named).await,
+            ("a-0 a-1 c-0 nope!3".into(), None)
+        );
+        let small = || request(&[], 2);
+        assert_eq!(
+            page(&bench, &small()).await,
+            ("a-0 a-1".into(), Some("b-0".into()))
+        );
+        let next = from(small(), "b", 0);
+        assert_eq!(
+            page(&bench, &next).await,
+            ("b-0 b-1".into(), Some("b-2".into()))
+        );
+        let next = from(small(), "b", 2);
+        assert_eq!(page(&bench, &next).await, ("b-2 c-0".into(), None));
+        // The topic of the cursor is gone.
+        let next = from(small(), "aa", 1);
+        assert_eq!(
+            page(&bench, &next).await,
+            ("b-0 b-1".into(), Some("b-2".into()))
+        );
+        // At least one partition, whatever is asked for.
+        assert_eq!(
+            page(&bench, &request(&[], 0)).await,
+            ("a-0".into(), Some("a-1".into()))
+        );
+    }
+
+    #[tokio::test]
+    async fn m_6_the_servers_limit_counts_too() {
+        let bench = Bench::with(Config {
+            max_request_partition_size_limit: 3,
+            ..Config::default()
+        });
+        bench.topic("a", 5);
+        let all = request(&[], 2000);
+        assert_eq!(
+            page(&bench, &all).await,
+            ("a-0 a-1 a-2".into(), Some("a-3".into()))
+        );
+    }
+
+    #[tokio::test]
+    async fn m_6_a_cursor_that_points_nowhere_is_refused() {
+        let bench = Bench::new();
+        bench.topic("a", 1);
+        let elsewhere = from(request(&["a"], 10), "b", 0);
+        assert_eq!(page(&bench, &elsewhere).await, ("a!42".into(), None));
+        let negative = from(request(&["a"], 10), "a", -1);
+        assert_eq!(page(&bench, &negative).await, ("a!42".into(), None));
+    }
+
+    #[tokio::test]
+    async fn a_topic_is_described_as_in_metadata() {
+        let bench = Bench::new();
+        let topic = bench.topic("a", 1);
+        let response = bench.send(0, &request(&["a"], 10)).await;
+        let described = &response.topics[0];
+        assert_eq!(
+            (described.topic_id, described.is_internal),
+            (topic.id, false)
+        );
+        assert_eq!(described.topic_authorized_operations, TOPIC_OPERATIONS);
+        let partition = &described.partitions[0];
+        assert_eq!((partition.leader_id, partition.error_code), (1.into(), 0));
+        assert_eq!(partition.replica_nodes, [1]);
+        assert_eq!(partition.isr_nodes, [1]);
+        assert_eq!(partition.eligible_leader_replicas, Some(vec![]));
+    }
+}

@@ -52,3 +52,38 @@ fn result(cx: &Context, topic: &str, index: i32) -> PartitionResult {
         .with_error_code(refusal.code.code())
         .with_error_message(refusal.message)
 }
+
+#[cfg(test)]
+mod tests {
+    use ratel_protocol::messages::TopicName;
+    use ratel_protocol::messages::elect_leaders_request::TopicPartitions;
+
+    use super::*;
+    use crate::api::testing::Bench;
+
+    #[tokio::test]
+    async fn a_9_nobody_else_can_lead() {
+        let bench = Bench::new();
+        bench.topic("t", 1);
+        let asked = TopicPartitions::default()
+            .with_topic(TopicName("t".to_owned().into()))
+            .with_partitions(vec![0, 1]);
+        let request = ElectLeadersRequest::default().with_topic_partitions(Some(vec![asked]));
+        for version in 0..=2 {
+            let response = bench.send(version, &request).await;
+            let results = response.replica_election_results[0].partition_result.iter();
+            let codes: Vec<_> = results.map(|r| (r.partition_id, r.error_code)).collect();
+            assert_eq!(codes, [(0, 84), (1, 3)]);
+            let all = ElectLeadersRequest::default().with_topic_partitions(None);
+            assert!(
+                bench
+                    .send(version, &all)
+                    .await
+                    .replica_election_results
+                    .is_empty()
+            );
+        }
+        let odd = request.with_election_type(2);
+        assert_eq!(bench.send(1, &odd).await.error_code, 42);
+    }
+}

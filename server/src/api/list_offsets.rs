@@ -151,3 +151,6 @@ fn partition_answer(
             .with_leader_epoch(if version >= 4 { found.leader_epoch } else { -1 }),
     }
 }
+
+#[cfg(test)]
+mod tests;

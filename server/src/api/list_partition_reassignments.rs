@@ -20,3 +20,16 @@ impl Api for ListPartitionReassignments {
         cx.ready(&ListPartitionReassignmentsResponse::default().with_error_message(None))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::testing::Bench;
+
+    #[tokio::test]
+    async fn a_9_nothing_is_being_reassigned() {
+        let request = ListPartitionReassignmentsRequest::default().with_topics(None);
+        let response = Bench::new().send(0, &request).await;
+        assert_eq!((response.error_code, response.topics.len()), (0, 0));
+    }
+}

@@ -81,3 +81,54 @@ pub(super) fn epoch_at(partition: &dyn Partition, offset: Offset) -> i32 {
     }
     low
 }
+
+#[cfg(test)]
+mod tests {
+    use ratel_protocol::messages::TopicName;
+    use ratel_protocol::messages::offset_for_leader_epoch_request::OffsetForLeaderTopic;
+    use ratel_storage::{Durability, Origin};
+
+    use super::*;
+    use crate::api::testing::{Bench, NOW_MS, batch};
+
+    fn request(topic: &str, current: i32, epoch: i32) -> OffsetForLeaderEpochRequest {
+        let partition = OffsetForLeaderPartition::default()
+            .with_partition(0)
+            .with_current_leader_epoch(current)
+            .with_leader_epoch(epoch);
+        let topic = OffsetForLeaderTopic::default()
+            .with_topic(TopicName(topic.to_owned().into()))
+            .with_partitions(vec![partition]);
+        OffsetForLeaderEpochRequest::default()
+            .with_replica_id((-1).into())
+            .with_topics(vec![topic])
+    }
+
+    async fn ask(bench: &Bench, topic: &str, current: i32, epoch: i32) -> (i16, i32, i64) {
+        let response = bench.send(4, &request(topic, current, epoch)).await;
+        let found = &response.topics[0].partitions[0];
+        (found.error_code, found.leader_epoch, found.end_offset)
+    }
+
+    #[tokio::test]
+    async fn l_6_the_current_epoch_ends_at_the_end_and_unknown_ones_nowhere() {
+        let bench = Bench::new();
+        let topic = bench.topic("t", 1);
+        let partition = bench.broker.partition(&topic, 0).expect("a partition");
+        let current = partition.offsets().leader_epoch;
+        assert_eq!(ask(&bench, "t", -1, current).await, (0, current, 0));
+        let batch = batch(&["a", "b"]);
+        let appended = partition.append(&batch, Origin::Client, Durability::Synced, NOW_MS);
+        appended.await.expect("appended");
+        for version in 2..=4 {
+            let response = bench.send(version, &request("t", current, current)).await;
+            let found = &response.topics[0].partitions[0];
+            assert_eq!((found.leader_epoch, found.end_offset), (current, 2));
+        }
+        assert_eq!(ask(&bench, "t", -1, current + 1).await, (0, -1, -1));
+        assert_eq!(ask(&bench, "t", current + 1, current).await, (75, -1, -1));
+        assert_eq!(ask(&bench, "nope", -1, current).await, (3, -1, -1));
+        assert_eq!(epoch_at(&*partition, Offset::ZERO), current);
+        assert_eq!(epoch_at(&*partition, Offset::new(2)), current);
+    }
+}

@@ -13,7 +13,7 @@ use super::{Answer, Context, Later, route};
 use crate::broker::{Broker, testing};
 use crate::clock::{Clock, ManualClock, Timestamp};
 use crate::config::Config;
-use crate::coordinator::catalog::Topic;
+use crate::coordinator::catalog::{Catalog, Topic};
 use crate::net::Session;
 
 /// The wall time at which the tests' clocks begin, ms.
@@ -28,12 +28,14 @@ pub(crate) struct Bench {
     pub client_id: Option<StrBytes>,
 }
 
-impl Bench {
-    pub(crate) fn new() -> Self {
-        Self::with(Config::default())
-    }
+struct Logs {
+    disk: MemoryDisk,
+    engine: Arc<dyn Engine>,
+    clock: Arc<ManualClock>,
+}
 
-    pub(crate) fn with(config: Config) -> Self {
+impl Logs {
+    fn new() -> Self {
         let disk = MemoryDisk::new();
         let engine = LocalEngine::open(
             Arc::new(disk.clone()),
@@ -41,15 +43,21 @@ impl Bench {
             LocalOptions::default(),
             NOW_MS,
         );
-        let clock = Arc::new(ManualClock::new(Timestamp {
-            monotonic_ms: 0,
-            wall_ms: NOW_MS,
-        }));
-        let engine: Arc<dyn Engine> = engine.expect("an engine in memory");
         Self {
-            broker: testing::broker_with(config, engine, clock.clone() as Arc<dyn Clock>),
             disk,
-            clock,
+            engine: engine.expect("an engine in memory"),
+            clock: Arc::new(ManualClock::new(Timestamp {
+                monotonic_ms: 0,
+                wall_ms: NOW_MS,
+            })),
+        }
+    }
+
+    fn bench(self, broker: Arc<Broker>) -> Bench {
+        Bench {
+            broker,
+            disk: self.disk,
+            clock: self.clock,
             session: Arc::new(Session {
                 peer: ([127, 0, 0, 1], 50_000).into(),
                 local: ([127, 0, 0, 1], 9092).into(),
@@ -57,6 +65,30 @@ impl Bench {
             }),
             client_id: Some(StrBytes::from_static_str("test")),
         }
+    }
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        Self::with(Config::default())
+    }
+
+    pub(crate) fn with(config: Config) -> Self {
+        let logs = Logs::new();
+        let clock = logs.clock.clone();
+        let broker = testing::broker_with(config, logs.engine.clone(), clock);
+        logs.bench(broker)
+    }
+
+    /// A broker with a catalog at work.
+    pub(crate) async fn started(config: Config) -> Self {
+        let logs = Logs::new();
+        let config = Arc::new(config);
+        let clock: Arc<dyn Clock> = logs.clock.clone();
+        let engine = logs.engine.clone();
+        let catalog = Catalog::start(engine.clone(), config.clone(), clock.clone()).await;
+        let catalog = catalog.expect("a catalog");
+        logs.bench(testing::with_catalog(config, engine, clock, catalog))
     }
 
     /// Make a topic of this many partitions.
