@@ -14,9 +14,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rustix::io::Errno;
+
 use crate::disk::{Disk, File};
 use crate::local::health::Health;
-use crate::local::journal::{Journal, Range};
+use crate::local::journal::{Journal, Range, Sealed};
 use crate::local::lock;
 use crate::log::Place;
 use crate::{Offset, PartitionId, Position, StorageError};
@@ -118,8 +120,8 @@ struct Shared {
     /// Held over a round: rounds do not overlap, so that what a later one made durable never
     /// stands behind a gap.
     journal: Mutex<Journal>,
-    /// Held while a journal is sealed and removed.
-    checkpointing: Mutex<()>,
+    /// Sealed journals whose segments are not all synced. Held while they are.
+    sealed: Mutex<Vec<Sealed>>,
 }
 
 /// What one round syncs.
@@ -178,7 +180,7 @@ impl Flusher {
             wake: Condvar::new(),
             wake_checkpoint: Condvar::new(),
             journal: Mutex::new(journal),
-            checkpointing: Mutex::new(()),
+            sealed: Mutex::default(),
         });
         let flusher = Self {
             shared: Arc::clone(&shared),
@@ -404,17 +406,34 @@ impl Shared {
     /// Sync the segments that the journal stands in for, and remove it. Rounds go on meanwhile,
     /// with a new one.
     fn checkpoint(&self) -> Result<(), StorageError> {
-        let _alone = lock(&self.checkpointing);
+        let mut sealed = lock(&self.sealed);
         self.health.check()?;
-        let Some(sealed) = lock(&self.journal).seal() else {
-            return Ok(());
-        };
-        self.disk
-            .sync_all(&sealed.files)
-            .map_err(|error| self.failed("a segment", error))?;
-        lock(&self.journal)
-            .remove(sealed.number)
-            .map_err(|error| self.failed("the journal's directory", error))
+        sealed.extend(lock(&self.journal).seal());
+        while let Some(last) = sealed.last_mut() {
+            self.sync_sealed(last)?;
+            lock(&self.journal)
+                .remove(last.number)
+                .map_err(|error| self.failed("the journal's directory", error))?;
+            sealed.pop();
+        }
+        Ok(())
+    }
+
+    fn sync_sealed(&self, sealed: &mut Sealed) -> Result<(), StorageError> {
+        loop {
+            let files = lock(&self.journal).next_unsynced(sealed);
+            let files = files.map_err(|error| match Errno::from_io_error(&error) {
+                // The journal stays, and the next checkpoint goes on here.
+                Some(Errno::MFILE | Errno::NFILE) => StorageError::TooManyFiles,
+                _ => self.failed("a segment", error),
+            })?;
+            if files.is_empty() && sealed.is_done() {
+                return Ok(());
+            }
+            self.disk
+                .sync_all(&files)
+                .map_err(|error| self.failed("a segment", error))?;
+        }
     }
 }
 

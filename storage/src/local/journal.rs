@@ -2,18 +2,19 @@
 //!
 //! A round over more than a few segments copies what is unsynced in them to the end of one file
 //! and syncs that alone. The segments hold the same bytes already, only not durably; after a
-//! power cut [`Journal::recover`] copies from the journal what a segment lacks, before anything
+//! power cut [`Journal::open`] copies from the journal what a segment lacks, before anything
 //! else looks at the segments. A journal that has grown is sealed, its segments are synced in the
 //! background, and then it is removed. `FORMAT.md` draws the file.
+
+mod recovery;
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-use uuid::Uuid;
+use std::sync::{Arc, Weak};
 
 use crate::disk::{Disk, File, Open, read_exact_at};
+use crate::log::segment;
 use crate::{Offset, PartitionId, Position};
 
 /// The first bytes of every journal.
@@ -23,6 +24,8 @@ const FILE_HEADER_BYTES: usize = 16;
 const ENTRY_HEADER_BYTES: usize = 52;
 /// The most data of one entry; longer ranges become several entries.
 const ENTRY_DATA_MAX: usize = 1 << 20;
+/// Segments that are opened at once to be synced.
+const OPEN_AT_ONCE: usize = 64;
 /// Entries are gathered up to here before they are written.
 const WRITE_BYTES: usize = 1 << 20;
 
@@ -48,11 +51,19 @@ impl Range {
 
 type Segment = (PartitionId, Offset);
 
+impl Sealed {
+    /// Whether [`Journal::next_unsynced`] gave all of its segments.
+    pub fn is_done(&self) -> bool {
+        self.segments.is_empty()
+    }
+}
+
 /// The journal that rounds append to.
 #[derive(Debug)]
 pub(crate) struct Journal {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
+    topics_dir: PathBuf,
     open: Option<OpenJournal>,
     next_number: u32,
     /// Partitions with entries in sealed journals that are not removed yet.
@@ -65,62 +76,37 @@ struct OpenJournal {
     number: u32,
     file: Arc<dyn File>,
     end: Position,
-    segments: HashMap<Segment, Arc<dyn File>>,
+    segments: HashMap<Segment, Weak<dyn File>>,
 }
 
 /// A journal that gets no more entries. Once its segments are synced it can go.
 #[derive(Debug)]
 pub(crate) struct Sealed {
     pub number: u32,
-    /// The segments that it holds bytes of.
-    pub files: Vec<Arc<dyn File>>,
-}
-
-/// What [`Journal::recover`] did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Recovered {
-    /// Whole entries found.
-    pub entries: u64,
-    /// Bytes copied into segments.
-    pub bytes: u64,
+    /// The segments that it holds bytes of and that are not synced yet.
+    segments: Vec<(Segment, Weak<dyn File>)>,
 }
 
 impl Journal {
-    /// Bring home what the journals below `root` hold, and start with none. `segment_path` names
-    /// a segment's file.
+    /// Bring home what the journals below `root` hold, and start with none. The
+    /// partitions' directories lie in `topics_dir`.
     ///
     /// # Errors
     /// Any failure to read the journals or to write the segments.
-    pub fn open(
-        disk: Arc<dyn Disk>,
-        root: &Path,
-        segment_path: impl Fn(PartitionId, Offset) -> PathBuf,
-    ) -> io::Result<Self> {
+    pub fn open(disk: Arc<dyn Disk>, root: &Path, topics_dir: &Path) -> io::Result<Self> {
         let dir = root.join("journal");
         disk.create_dir(&dir)?;
         disk.sync_dir(root)?;
-        let recovered = Self::recover(&*disk, &dir, segment_path)?;
-        if recovered.entries > 0 {
-            let Recovered { entries, bytes } = recovered;
-            tracing::info!(
-                entries,
-                bytes,
-                "copied what was synced in the journal alone"
-            );
-        }
-        Ok(Self::new(disk, dir))
-    }
-
-    /// A journal in `dir`, which exists and is empty (see [`Journal::recover`]).
-    fn new(disk: Arc<dyn Disk>, dir: PathBuf) -> Self {
-        Self {
+        recovery::recover(&*disk, &dir, topics_dir)?;
+        Ok(Self {
             disk,
             dir,
+            topics_dir: topics_dir.to_owned(),
             open: None,
             next_number: 1,
             sealed: HashMap::new(),
             buffer: Vec::new(),
-        }
+        })
     }
 
     /// Copy the ranges and sync the journal: when it returns, they survive a power cut.
@@ -154,8 +140,7 @@ impl Journal {
                     let segment = (range.partition, range.base);
                     journal
                         .segments
-                        .entry(segment)
-                        .or_insert_with(|| Arc::clone(&range.file));
+                        .insert(segment, Arc::downgrade(&range.file));
                 }
                 Ok(true)
             }
@@ -212,8 +197,35 @@ impl Journal {
         self.sealed.insert(journal.number, partitions);
         Some(Sealed {
             number: journal.number,
-            files: journal.segments.into_values().collect(),
+            segments: journal.segments.into_iter().collect(),
         })
+    }
+
+    /// Some of the segments of a sealed journal that are not synced yet; none when all are. A
+    /// journal holds no descriptors: a segment that was closed meanwhile is opened again, and one
+    /// that was deleted needs no sync. If there is no descriptor left, the same ones come again.
+    ///
+    /// # Errors
+    /// Any failure to open a segment.
+    pub fn next_unsynced(&self, sealed: &mut Sealed) -> io::Result<Vec<Arc<dyn File>>> {
+        let from = sealed.segments.len().saturating_sub(OPEN_AT_ONCE);
+        let mut files = Vec::new();
+        for (segment, file) in &sealed.segments[from..] {
+            if let Some(file) = file.upgrade() {
+                files.push(file);
+                continue;
+            }
+            match self
+                .disk
+                .open(&segment_path(&self.topics_dir, *segment), Open::Write)
+            {
+                Ok(file) => files.push(file),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        sealed.segments.truncate(from);
+        Ok(files)
     }
 
     /// Remove a sealed journal whose segments are synced.
@@ -269,51 +281,6 @@ impl Journal {
             .segments
             .retain(|(journaled, _), _| *journaled != partition);
         Ok(())
-    }
-
-    /// Copy from the journals in `dir` what the segments lack, sync them, and remove the
-    /// journals. `segment_path` names a segment's file.
-    ///
-    /// A segment that does not exist was deleted: its entry was durable before its first bytes
-    /// were copied here. It is not made again.
-    fn recover(
-        disk: &dyn Disk,
-        dir: &Path,
-        segment_path: impl Fn(PartitionId, Offset) -> PathBuf,
-    ) -> io::Result<Recovered> {
-        let mut numbers = list(disk, dir)?;
-        numbers.sort_unstable();
-        let mut found = Vec::new();
-        for number in &numbers {
-            let file = disk.open(&journal_path(dir, *number), Open::Read)?;
-            scan(*number, &file, &mut found)?;
-        }
-        let mut forgotten = HashMap::new();
-        for (at, found) in found.iter().enumerate() {
-            if found.entry.kind == KIND_FORGET {
-                forgotten.insert(found.entry.segment.0, at);
-            }
-        }
-        let mut replay = Replay {
-            disk,
-            segment_path,
-            segments: HashMap::new(),
-            recovered: Recovered::default(),
-        };
-        for (at, found) in found.iter().enumerate() {
-            let last_forgotten = forgotten.get(&found.entry.segment.0);
-            if found.entry.kind == KIND_DATA && last_forgotten.is_none_or(|last| *last < at) {
-                replay.apply(found)?;
-            }
-        }
-        let files: Vec<_> = replay.segments.into_values().flatten().collect();
-        disk.sync_all(&files)?;
-        // In order: a partition forgotten by a later journal must not come back from an earlier.
-        for number in &numbers {
-            disk.remove_file(&journal_path(dir, *number))?;
-            disk.sync_dir(dir)?;
-        }
-        Ok(replay.recovered)
     }
 }
 
@@ -388,150 +355,12 @@ fn seal_entry(entry: &mut [u8]) {
     entry[..4].copy_from_slice(&crc.to_be_bytes());
 }
 
+fn segment_path(topics_dir: &Path, (partition, base): Segment) -> PathBuf {
+    segment::path(&topics_dir.join(partition.to_string()), base, "log")
+}
+
 fn journal_path(dir: &Path, number: u32) -> PathBuf {
     dir.join(format!("{number:010}.journal"))
-}
-
-/// The numbers of the journals in `dir`.
-fn list(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<u32>> {
-    let entries = disk.list(dir)?;
-    let numbers = entries
-        .iter()
-        .filter_map(|entry| entry.name.strip_suffix(".journal"));
-    Ok(numbers.filter_map(|number| number.parse().ok()).collect())
-}
-
-/// An entry's header as read back.
-struct Entry {
-    kind: u8,
-    segment: Segment,
-    position: Position,
-    len: usize,
-}
-
-/// A whole entry, and where its data lies.
-struct Found {
-    entry: Entry,
-    journal: Arc<dyn File>,
-    data_at: Position,
-}
-
-fn take<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
-    let mut field = [0; N];
-    field.copy_from_slice(&bytes[at..at + N]);
-    field
-}
-
-impl Entry {
-    /// The entry that `header` begins; `None` if nothing of ours looks like this.
-    fn decode(header: &[u8; ENTRY_HEADER_BYTES], number: u32) -> Option<Self> {
-        let len = usize::try_from(u32::from_be_bytes(take(header, 4))).ok()?;
-        let entry = Self {
-            kind: header[12],
-            segment: (
-                PartitionId {
-                    topic: Uuid::from_bytes(take(header, 16)),
-                    index: i32::from_be_bytes(take(header, 32)),
-                },
-                Offset::new(i64::from_be_bytes(take(header, 36))),
-            ),
-            position: u64::from_be_bytes(take(header, 44)),
-            len,
-        };
-        let ours = u32::from_be_bytes(take(header, 8)) == number;
-        (ours && len <= ENTRY_DATA_MAX).then_some(entry)
-    }
-}
-
-/// Find the entries of one journal up to the first that is not whole: nothing behind it was ever
-/// acknowledged, as each round's sync ends before the next begins.
-fn scan(number: u32, file: &Arc<dyn File>, found: &mut Vec<Found>) -> io::Result<()> {
-    let size = file.size()?;
-    let mut at = FILE_HEADER_BYTES as Position;
-    if size < at || !is_ours(&**file, number)? {
-        return Ok(());
-    }
-    let mut data = Vec::new();
-    while size - at >= ENTRY_HEADER_BYTES as u64 {
-        let mut header = [0; ENTRY_HEADER_BYTES];
-        read_exact_at(&**file, &mut header, at)?;
-        at += ENTRY_HEADER_BYTES as u64;
-        let Some(entry) = Entry::decode(&header, number) else {
-            break;
-        };
-        if size - at < entry.len as u64 {
-            break;
-        }
-        data.resize(entry.len, 0);
-        read_exact_at(&**file, &mut data, at)?;
-        let crc = crc32c::crc32c_append(crc32c::crc32c(&header[4..]), &data);
-        if crc != u32::from_be_bytes(take(&header, 0)) {
-            break;
-        }
-        let data_at = at;
-        at += entry.len as u64;
-        found.push(Found {
-            entry,
-            journal: Arc::clone(file),
-            data_at,
-        });
-    }
-    Ok(())
-}
-
-struct Replay<'d, P> {
-    disk: &'d dyn Disk,
-    segment_path: P,
-    /// Segments that entries named; `None` for those that do not exist.
-    segments: HashMap<Segment, Option<Arc<dyn File>>>,
-    recovered: Recovered,
-}
-
-impl<P: Fn(PartitionId, Offset) -> PathBuf> Replay<'_, P> {
-    fn apply(&mut self, found: &Found) -> io::Result<()> {
-        self.recovered.entries += 1;
-        let Some(segment) = self.segment(found.entry.segment)? else {
-            return Ok(());
-        };
-        let mut data = vec![0; found.entry.len];
-        read_exact_at(&*found.journal, &mut data, found.data_at)?;
-        // Also where the segment seems to hold them: after a sync that failed, what is read may
-        // be in memory alone, and only a page that is written again is ever synced again.
-        segment.write_at(&[IoSlice::new(&data)], found.entry.position)?;
-        self.recovered.bytes += data.len() as u64;
-        Ok(())
-    }
-
-    fn segment(&mut self, segment: Segment) -> io::Result<Option<Arc<dyn File>>> {
-        if let Some(known) = self.segments.get(&segment) {
-            return Ok(known.clone());
-        }
-        let path = (self.segment_path)(segment.0, segment.1);
-        let file = match self.disk.open(&path, Open::Write) {
-            Ok(file) => Some(file),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
-        };
-        self.segments.insert(segment, file.clone());
-        Ok(file)
-    }
-}
-
-fn is_ours(file: &dyn File, number: u32) -> io::Result<bool> {
-    let mut header = [0; FILE_HEADER_BYTES];
-    read_exact_at(file, &mut header, 0)?;
-    if header[..8] != MAGIC || header[12..] != number.to_be_bytes() {
-        // The power went before the header reached the disk: no round was acknowledged from it.
-        return Ok(false);
-    }
-    let version = u32::from_be_bytes(take(&header, 8));
-    if version == VERSION {
-        return Ok(true);
-    }
-    Err(io::Error::new(
-        io::ErrorKind::Unsupported,
-        format!("a journal of version {version} was written by another release"),
-    ))
 }
 
 #[cfg(test)]

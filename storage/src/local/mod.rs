@@ -28,7 +28,6 @@ use crate::local::flusher::{Flusher, Source};
 use crate::local::health::Health;
 use crate::local::journal::Journal;
 use crate::local::partition::LocalPartition;
-use crate::log::segment;
 use crate::{Engine, LogSettings, Partition, PartitionId, StorageError};
 
 pub use flusher::{OnRound, RoundEvent};
@@ -105,10 +104,7 @@ impl LocalEngine {
         disk.sync_dir(root).map_err(io)?;
         let health = Arc::new(Health::new(Arc::clone(&options.on_fatal)));
         // Before anything looks at a segment: what was acknowledged may be in the journal alone.
-        let journal = Journal::open(Arc::clone(&disk), root, |id, base| {
-            segment::path(&topics_dir.join(id.to_string()), base, "log")
-        })
-        .map_err(io)?;
+        let journal = Journal::open(Arc::clone(&disk), root, &topics_dir).map_err(io)?;
         let flusher = Flusher::start(
             Arc::clone(&disk),
             Arc::clone(&health),

@@ -1,3 +1,6 @@
+use uuid::Uuid;
+
+use super::recovery::{Recovered, recover as recover_in};
 use super::*;
 use crate::disk_memory::{Call, Errno, Fault, Keep, MemoryDisk};
 
@@ -8,17 +11,17 @@ fn id(index: i32) -> PartitionId {
     }
 }
 
-fn segment_path(partition: PartitionId, base: Offset) -> PathBuf {
-    PathBuf::from(format!("{partition}/{:020}.log", base.get()))
+fn log_path(partition: PartitionId, base: Offset) -> PathBuf {
+    segment_path(Path::new(""), (partition, base))
 }
 
 fn start(disk: &MemoryDisk) -> Journal {
-    Journal::open(Arc::new(disk.clone()), Path::new(""), segment_path).unwrap()
+    Journal::open(Arc::new(disk.clone()), Path::new(""), Path::new("")).unwrap()
 }
 
 /// A segment whose entry is durable and whose bytes are not.
 fn segment(disk: &MemoryDisk, index: i32, base: i64, bytes: &[u8]) -> Range {
-    let path = segment_path(id(index), Offset::new(base));
+    let path = log_path(id(index), Offset::new(base));
     let dir = path.parent().unwrap();
     disk.create_dir(dir).unwrap();
     let file = disk.open(&path, Open::Create).unwrap();
@@ -36,7 +39,7 @@ fn segment(disk: &MemoryDisk, index: i32, base: i64, bytes: &[u8]) -> Range {
 
 fn content(disk: &MemoryDisk, index: i32, base: i64) -> Option<Vec<u8>> {
     let file = disk
-        .open(&segment_path(id(index), Offset::new(base)), Open::Read)
+        .open(&log_path(id(index), Offset::new(base)), Open::Read)
         .ok()?;
     let mut bytes = vec![0; usize::try_from(file.size().unwrap()).unwrap()];
     read_exact_at(&*file, &mut bytes, 0).unwrap();
@@ -44,7 +47,7 @@ fn content(disk: &MemoryDisk, index: i32, base: i64) -> Option<Vec<u8>> {
 }
 
 fn recover(disk: &MemoryDisk) -> Recovered {
-    Journal::recover(disk, Path::new("journal"), segment_path).unwrap()
+    recover_in(disk, Path::new("journal"), Path::new("")).unwrap()
 }
 
 fn journals(disk: &MemoryDisk) -> usize {
@@ -166,7 +169,7 @@ fn a_flipped_bit_ends_the_replay_before_it() {
         read_exact_at(&*file, &mut byte, at).unwrap();
         file.write_at(&[IoSlice::new(&[byte[0] ^ 0x10])], at)
             .unwrap();
-        let recovered = Journal::recover(&cut, Path::new("journal"), segment_path);
+        let recovered = recover_in(&cut, Path::new("journal"), Path::new(""));
         match at {
             8..12 => assert_eq!(recovered.unwrap_err().kind(), io::ErrorKind::Unsupported),
             0..72 => assert_eq!(recovered.unwrap().entries, 0, "flipped at {at}"),
@@ -186,8 +189,7 @@ fn a_segment_that_was_deleted_does_not_come_back() {
     journal
         .append(&[segment(&disk, 0, 0, b"old"), segment(&disk, 0, 50, b"new")])
         .unwrap();
-    disk.remove_file(&segment_path(id(0), Offset::ZERO))
-        .unwrap();
+    disk.remove_file(&log_path(id(0), Offset::ZERO)).unwrap();
     disk.sync_dir(Path::new(&id(0).to_string())).unwrap();
     let cut = disk.power_cut(Keep::Nothing);
     recover(&cut);
@@ -221,11 +223,14 @@ fn a_sealed_journal_goes_once_its_segments_are_synced() {
     let disk = MemoryDisk::new();
     let mut journal = start(&disk);
     assert!(journal.append(&[segment(&disk, 0, 0, b"sealed")]).unwrap());
-    let sealed = journal.seal().unwrap();
-    assert_eq!((journal.bytes(), sealed.files.len()), (0, 1));
+    let mut sealed = journal.seal().unwrap();
+    assert_eq!(journal.bytes(), 0);
     assert!(journal.append(&[segment(&disk, 1, 0, b"open")]).unwrap());
     assert_eq!(journals(&disk), 2);
-    disk.sync_all(&sealed.files).unwrap();
+    let files = journal.next_unsynced(&mut sealed).unwrap();
+    assert_eq!(files.len(), 1);
+    disk.sync_all(&files).unwrap();
+    assert!(journal.next_unsynced(&mut sealed).unwrap().is_empty());
     journal.remove(sealed.number).unwrap();
     assert_eq!(journals(&disk), 1);
     let cut = disk.power_cut(Keep::Nothing);
