@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ratel_protocol::ErrorCode;
-use ratel_storage::TopicId;
+use ratel_storage::{PartitionId, TopicId};
 
 use self::classic::Classic;
 use self::offsets::Offsets;
@@ -106,6 +106,18 @@ impl GroupMachine {
             timers: Timers::default(),
             gone: BTreeSet::new(),
             expire_from: None,
+        }
+    }
+
+    /// Visit every partition that an offset is committed for, as often as there are offsets.
+    pub fn each_partition(&self, mut visit: impl FnMut(PartitionId)) {
+        for group in self.groups.values() {
+            for (_, index, committed) in group.offsets.iter() {
+                visit(PartitionId {
+                    topic: committed.topic,
+                    index,
+                });
+            }
         }
     }
 

@@ -1,0 +1,75 @@
+//! What the APIs of groups share: text in and out, and many groups in one request.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::sync::Arc;
+
+use ratel_protocol::{ErrorCode, StrBytes};
+
+/// Events of one request that may be under way at once.
+const UNDER_WAY_MAX: usize = 256;
+
+/// A copy that does not keep the request's frame alive.
+pub(super) fn own(text: &str) -> Arc<str> {
+    text.into()
+}
+
+/// [`own`] of what may not be there.
+pub(super) fn own_or_none(text: Option<&StrBytes>) -> Option<Arc<str>> {
+    text.map(|text| own(text))
+}
+
+/// Text for an answer.
+pub(super) fn text(text: &str) -> StrBytes {
+    StrBytes::from_string(text.to_owned())
+}
+
+/// The number that stands for an outcome.
+pub(super) fn code(outcome: Result<(), ErrorCode>) -> i16 {
+    outcome.map_or_else(|error| error.code(), |()| 0)
+}
+
+/// The reply is of another kind than the event that was sent: a fault of ours.
+pub(super) const STRANGE: ErrorCode = ErrorCode::UnknownServerError;
+
+/// Send an event for each item, a bounded number at a time. When this ends, all are sent; what it
+/// yields brings the replies, in order.
+pub(super) async fn send_each<T, F: Future>(
+    items: impl IntoIterator<Item = T>,
+    mut send: impl FnMut(T) -> F,
+) -> impl Future<Output = Vec<F::Output>> {
+    let mut replies = Vec::new();
+    let mut under_way = VecDeque::new();
+    for item in items {
+        if under_way.len() >= UNDER_WAY_MAX
+            && let Some(oldest) = under_way.pop_front()
+        {
+            replies.push(oldest.await);
+        }
+        under_way.push_back(send(item));
+    }
+    async move {
+        for reply in under_way {
+            replies.push(reply.await);
+        }
+        replies
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::send_each;
+
+    #[tokio::test]
+    async fn replies_come_in_order_and_few_are_under_way() {
+        let mut sent = 0;
+        let replies = send_each(0..1000, |item| {
+            sent += 1;
+            std::future::ready(item * 2)
+        })
+        .await;
+        assert_eq!(sent, 1000);
+        let expected: Vec<_> = (0..1000).map(|item| item * 2).collect();
+        assert_eq!(replies.await, expected);
+    }
+}
