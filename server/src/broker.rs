@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::coordinator::catalog::{Catalog, Topic};
 use crate::fetch_sessions::FetchSessions;
+use crate::groups::Groups;
 use crate::metrics::Metrics;
 use crate::producer_ids::ProducerIds;
 
@@ -22,6 +23,8 @@ pub struct Broker {
     pub engine: Arc<dyn Engine>,
     /// Topics and configurations.
     pub catalog: Catalog,
+    /// Groups and committed offsets.
+    pub groups: Groups,
     /// The cluster's id: 22 characters, the same across restarts (M-4).
     pub cluster_id: Arc<str>,
     /// Ids for idempotent producers.
@@ -71,6 +74,7 @@ pub mod testing {
     use crate::clock::{Clock, SystemClock};
     use crate::config::Config;
     use crate::coordinator::catalog::Catalog;
+    use crate::groups::Groups;
     use crate::metrics::Metrics;
     use crate::producer_ids::ProducerIds;
 
@@ -137,6 +141,7 @@ pub mod testing {
             clock,
             engine,
             catalog,
+            groups: Groups::detached(),
             cluster_id: "AAAAAAAAAAAAAAAAAAAAAA".into(),
             producer_ids: ProducerIds::default(),
             fetch_sessions: crate::fetch_sessions::FetchSessions::new(10, 100),

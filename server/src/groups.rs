@@ -10,10 +10,8 @@ use ratel_storage::{Engine, Offset, PartitionId, TopicId};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::coordinator::LogEnds;
-use crate::coordinator::catalog::{Catalog, OFFSETS_TOPIC, View};
-use crate::coordinator::group::{
-    Action, Event, GroupMachine, Limits, Listed, Reply, Survey,
-};
+use crate::coordinator::catalog::{Catalog, Change, OFFSETS_TOPIC, Topic, View};
+use crate::coordinator::group::{Action, Event, GroupMachine, Limits, Listed, Reply, Survey};
 use crate::coordinator::router::shard_of;
 use crate::coordinator::runtime::{CHECKPOINT_BYTES_MIN, Setup, Shard, Shell, State};
 
@@ -37,6 +35,24 @@ impl Groups {
     ) -> Result<Self, String> {
         let topic = catalog.internal_topic(OFFSETS_TOPIC).await;
         let topic = topic.map_err(|code| format!("{OFFSETS_TOPIC} cannot be made: {code}"))?;
+        let groups = Self::open(engine, catalog.view.clone(), &topic, config, clock).await?;
+        let deleted = groups.clone();
+        catalog.listen(move |change| {
+            if let Change::Deleted(topic) = change {
+                deleted.topic_deleted(topic.id);
+            }
+        });
+        Ok(groups)
+    }
+
+    /// Take up the groups that this topic keeps.
+    pub(crate) async fn open(
+        engine: Arc<dyn Engine>,
+        view: Arc<View>,
+        topic: &Topic,
+        config: &Config,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, String> {
         let limits = Arc::new(Limits::from(config));
         let mut shards = Vec::new();
         for index in 0..topic.partitions {
@@ -53,7 +69,7 @@ impl Groups {
                 machine: move || GroupMachine::new(limits.clone()),
                 shell: GroupShell {
                     engine: engine.clone(),
-                    view: catalog.view.clone(),
+                    view: view.clone(),
                 },
                 partition,
                 clock: clock.clone(),
@@ -74,29 +90,6 @@ impl Groups {
     pub(crate) fn detached() -> Self {
         Self {
             shards: Arc::default(),
-        }
-    }
-
-    /// The groups of a machine over this log, in one shard.
-    #[cfg(test)]
-    pub(crate) fn over(
-        partition: Arc<dyn ratel_storage::Partition>,
-        engine: Arc<dyn Engine>,
-        view: Arc<View>,
-        config: &Config,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        let limits = Arc::new(Limits::from(config));
-        let shard = Shard::spawn(Setup {
-            name: "groups".into(),
-            machine: move || GroupMachine::new(limits.clone()),
-            shell: GroupShell { engine, view },
-            partition,
-            clock,
-            checkpoint_bytes_min: CHECKPOINT_BYTES_MIN,
-        });
-        Self {
-            shards: [shard].into(),
         }
     }
 
@@ -121,8 +114,11 @@ impl Groups {
 
     /// The shard that a group belongs to.
     fn shard(&self, group: &str) -> Option<&Shard<GroupMachine>> {
-        let count = i32::try_from(self.shards.len()).ok().filter(|count| *count > 0)?;
-        self.shards.get(usize::try_from(shard_of(group, count)).ok()?)
+        let count = i32::try_from(self.shards.len())
+            .ok()
+            .filter(|count| *count > 0)?;
+        self.shards
+            .get(usize::try_from(shard_of(group, count)).ok()?)
     }
 
     /// All groups, in the order of the shards and then of their names.
@@ -161,7 +157,7 @@ impl Groups {
     }
 
     /// A topic is gone: what was committed for it goes too (O-10).
-    pub fn topic_deleted(&self, topic: TopicId) {
+    fn topic_deleted(&self, topic: TopicId) {
         for shard in &*self.shards {
             shard.tell(Event::TopicDeleted(topic));
         }
@@ -204,10 +200,10 @@ impl Shell<GroupMachine> for GroupShell {
         machine.each_partition(|partition| {
             if self.view.topic_by_id(partition.topic).is_some() {
                 // A log that is there but not open has an end nobody knows: nothing is cut.
-                let end = self.engine.partition(partition).map_or(
-                    Offset::new(i64::MAX),
-                    |partition| partition.offsets().end,
-                );
+                let end = self
+                    .engine
+                    .partition(partition)
+                    .map_or(Offset::new(i64::MAX), |partition| partition.offsets().end);
                 ends.ends.insert(partition, end);
             }
         });

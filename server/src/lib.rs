@@ -12,6 +12,7 @@ pub mod coordinator;
 pub mod disk_space;
 pub mod error;
 pub mod fetch_sessions;
+pub mod groups;
 pub mod http;
 pub mod long_poll;
 pub mod metrics;

@@ -192,6 +192,7 @@ impl Server {
                 tracing::error!(%error, "a task of the server panicked");
             }
         }
+        self.broker.groups.stop().await;
         self.broker.catalog.stop().await;
         let outcome = self.broker.engine.close().await;
         self.stop_http.send_replace(true);

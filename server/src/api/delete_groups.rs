@@ -23,7 +23,7 @@ impl Api for DeleteGroups {
     async fn handle(cx: Context, request: DeleteGroupsRequest) -> Later {
         let replies = send_each(request.groups_names, |id| send(&cx, id)).await;
         Later::wait(async move {
-            let results = replies.await.into_iter().map(|(id, outcome)| {
+            let results = replies.all().await.into_iter().map(|(id, outcome)| {
                 DeletableGroupResult::default()
                     .with_group_id(id)
                     .with_error_code(code(outcome))
@@ -42,16 +42,22 @@ fn send(cx: &Context, id: GroupId) -> impl Future<Output = Outcome> + Send + use
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::ask;
+    use super::super::testing::Bench;
     use super::*;
+    use crate::config::Config;
 
     #[tokio::test]
     async fn o_7_a_group_that_is_not_there_cannot_be_deleted() {
+        let bench = Bench::with_groups(Config::default()).await;
         for version in DeleteGroups::VERSIONS {
             let names = vec![GroupId("g".into()), GroupId("".into())];
             let request = DeleteGroupsRequest::default().with_groups_names(names);
-            let response = ask::<DeleteGroups, DeleteGroupsResponse>(version, request).await;
-            let codes: Vec<_> = response.results.iter().map(|result| result.error_code).collect();
+            let response = bench.send(version, &request).await;
+            let codes: Vec<_> = response
+                .results
+                .iter()
+                .map(|result| result.error_code)
+                .collect();
             assert_eq!(codes, [69, 69]);
         }
     }

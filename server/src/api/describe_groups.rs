@@ -35,7 +35,7 @@ impl Api for DescribeGroups {
         };
         let replies = send_each(request.groups, |id| send(&cx, id)).await;
         Later::wait(async move {
-            let groups = replies.await.into_iter();
+            let groups = replies.all().await.into_iter();
             let groups = groups.map(|(id, reply)| group(id, reply, operations));
             let response = DescribeGroupsResponse::default().with_groups(groups.collect());
             cx.answer(&downgrade(response, cx.version))
@@ -78,7 +78,10 @@ fn group(id: GroupId, described: Described, operations: i32) -> DescribedGroup {
         }
         Err(ErrorCode::GroupIdNotFound) => answer
             .with_error_code(ErrorCode::GroupIdNotFound.code())
-            .with_error_message(Some(StrBytes::from_string(format!("Group {} not found.", *id))))
+            .with_error_message(Some(StrBytes::from_string(format!(
+                "Group {} not found.",
+                *id
+            ))))
             .with_group_state(StrBytes::from_static_str("Dead")),
         Err(error) => answer.with_error_code(error.code()),
     };
@@ -112,8 +115,9 @@ fn downgrade(mut response: DescribeGroupsResponse, version: i16) -> DescribeGrou
 mod tests {
     use bytes::Bytes;
 
-    use super::super::testing::{ask, check_encodes};
+    use super::super::testing::{Bench, round_trip};
     use super::*;
+    use crate::config::Config;
     use crate::coordinator::group::DescribedMember;
 
     #[test]
@@ -134,11 +138,15 @@ mod tests {
             };
             let groups = vec![
                 group(GroupId("g".into()), Ok(described), GROUP_OPERATIONS),
-                group(GroupId("h".into()), Err(ErrorCode::GroupIdNotFound), NOT_ASKED),
+                group(
+                    GroupId("h".into()),
+                    Err(ErrorCode::GroupIdNotFound),
+                    NOT_ASKED,
+                ),
                 group(GroupId("i".into()), Err(STRANGE), NOT_ASKED),
             ];
             let response = DescribeGroupsResponse::default().with_groups(groups);
-            let back = check_encodes(DescribeGroups::KEY, version, &downgrade(response, version));
+            let back = round_trip::<DescribeGroupsRequest>(version, &downgrade(response, version));
             let operations = back.groups[0].authorized_operations;
             assert_eq!(operations, if version >= 3 { 3400 } else { NOT_ASKED });
         }
@@ -146,14 +154,17 @@ mod tests {
 
     #[tokio::test]
     async fn o_8_a_group_that_is_not_there_is_dead() {
+        let bench = Bench::with_groups(Config::default()).await;
         for version in DescribeGroups::VERSIONS {
-            let request =
-                DescribeGroupsRequest::default().with_groups(vec![GroupId("g".into())]);
-            let response = ask::<DescribeGroups, DescribeGroupsResponse>(version, request).await;
+            let request = DescribeGroupsRequest::default().with_groups(vec![GroupId("g".into())]);
+            let response = bench.send(version, &request).await;
             let group = &response.groups[0];
             assert_eq!((&*group.group_id.0, &*group.group_state), ("g", "Dead"));
             let (code, has_message) = (group.error_code, group.error_message.is_some());
-            assert_eq!((code, has_message), if version >= 6 { (69, true) } else { (0, false) });
+            assert_eq!(
+                (code, has_message),
+                if version >= 6 { (69, true) } else { (0, false) }
+            );
         }
     }
 }

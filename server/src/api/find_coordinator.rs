@@ -84,11 +84,13 @@ fn downgrade(mut response: FindCoordinatorResponse, version: i16) -> FindCoordin
 mod tests {
     use ratel_protocol::messages::FindCoordinatorRequest;
 
-    use super::super::testing::ask;
+    use super::super::testing::Bench;
     use super::*;
+    use crate::config::Config;
 
     #[tokio::test]
     async fn g_1_this_server_looks_after_every_group() {
+        let bench = Bench::with_groups(Config::default()).await;
         for version in FindCoordinator::VERSIONS {
             let request = FindCoordinatorRequest::default();
             let request = if version < 4 {
@@ -96,12 +98,16 @@ mod tests {
             } else {
                 request.with_coordinator_keys(vec!["g".into(), "h".into()])
             };
-            let response = ask::<FindCoordinator, FindCoordinatorResponse>(version, request).await;
+            let response = bench.send(version, &request).await;
             if version < 4 {
                 assert_eq!((response.error_code, response.node_id.0), (0, 1));
                 assert_eq!((&*response.host, response.port), ("127.0.0.1", 9092));
             } else {
-                let keys: Vec<_> = response.coordinators.iter().map(|found| &*found.key).collect();
+                let keys: Vec<_> = response
+                    .coordinators
+                    .iter()
+                    .map(|found| &*found.key)
+                    .collect();
                 assert_eq!(keys, ["g", "h"]);
                 for found in &response.coordinators {
                     assert_eq!((found.error_code, found.node_id.0), (0, 1));
@@ -113,6 +119,7 @@ mod tests {
 
     #[tokio::test]
     async fn g_1_other_keys_are_refused_with_a_sentence() {
+        let bench = Bench::with_groups(Config::default()).await;
         for (version, key_type) in [(1, 1), (3, 2), (4, 1), (5, 2), (6, 2), (6, 3)] {
             let request = FindCoordinatorRequest::default().with_key_type(key_type);
             let request = if version < 4 {
@@ -120,7 +127,7 @@ mod tests {
             } else {
                 request.with_coordinator_keys(vec!["t".into()])
             };
-            let response = ask::<FindCoordinator, FindCoordinatorResponse>(version, request).await;
+            let response = bench.send(version, &request).await;
             let (code, message) = match response.coordinators.first() {
                 Some(found) => (found.error_code, found.error_message.clone()),
                 None => (response.error_code, response.error_message),

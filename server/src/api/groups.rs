@@ -32,27 +32,39 @@ pub(super) fn code(outcome: Result<(), ErrorCode>) -> i16 {
 /// The reply is of another kind than the event that was sent: a fault of ours.
 pub(super) const STRANGE: ErrorCode = ErrorCode::UnknownServerError;
 
-/// Send an event for each item, a bounded number at a time. When this ends, all are sent; what it
-/// yields brings the replies, in order.
+/// Replies to many events of one request, some still to come.
+pub(super) struct Replies<F: Future> {
+    here: Vec<F::Output>,
+    under_way: VecDeque<F>,
+}
+
+/// Send an event for each item, a bounded number at a time. When this ends, all are sent.
 pub(super) async fn send_each<T, F: Future>(
     items: impl IntoIterator<Item = T>,
     mut send: impl FnMut(T) -> F,
-) -> impl Future<Output = Vec<F::Output>> {
-    let mut replies = Vec::new();
-    let mut under_way = VecDeque::new();
+) -> Replies<F> {
+    let mut replies = Replies {
+        here: Vec::new(),
+        under_way: VecDeque::new(),
+    };
     for item in items {
-        if under_way.len() >= UNDER_WAY_MAX
-            && let Some(oldest) = under_way.pop_front()
+        if replies.under_way.len() >= UNDER_WAY_MAX
+            && let Some(oldest) = replies.under_way.pop_front()
         {
-            replies.push(oldest.await);
+            replies.here.push(oldest.await);
         }
-        under_way.push_back(send(item));
+        replies.under_way.push_back(send(item));
     }
-    async move {
-        for reply in under_way {
-            replies.push(reply.await);
+    replies
+}
+
+impl<F: Future> Replies<F> {
+    /// All replies, in the order of the items.
+    pub(super) async fn all(mut self) -> Vec<F::Output> {
+        for reply in self.under_way {
+            self.here.push(reply.await);
         }
-        replies
+        self.here
     }
 }
 
@@ -70,6 +82,6 @@ mod tests {
         .await;
         assert_eq!(sent, 1000);
         let expected: Vec<_> = (0..1000).map(|item| item * 2).collect();
-        assert_eq!(replies.await, expected);
+        assert_eq!(replies.all().await, expected);
     }
 }

@@ -38,16 +38,18 @@ impl Api for Heartbeat {
 mod tests {
     use ratel_protocol::ErrorCode;
 
-    use super::super::testing::ask;
+    use super::super::testing::Bench;
     use super::*;
+    use crate::config::Config;
 
     #[tokio::test]
     async fn every_version_is_answered() {
+        let bench = Bench::with_groups(Config::default()).await;
         for version in Heartbeat::VERSIONS {
             let request = HeartbeatRequest::default()
                 .with_group_id(ratel_protocol::messages::GroupId("g".into()))
                 .with_member_id("m".into());
-            let response = ask::<Heartbeat, HeartbeatResponse>(version, request).await;
+            let response = bench.send(version, &request).await;
             assert_eq!(response.error_code, ErrorCode::UnknownMemberId.code());
         }
     }

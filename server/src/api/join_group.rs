@@ -124,7 +124,7 @@ fn downgrade(mut response: JoinGroupResponse, version: i16) -> JoinGroupResponse
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{check_encodes, decoded};
+    use super::super::testing::round_trip;
     use super::*;
     use crate::coordinator::group::JoinedMember;
 
@@ -148,22 +148,26 @@ mod tests {
     fn a_full_response_encodes_at_every_version() {
         for version in JoinGroup::VERSIONS {
             let response = downgrade(joined_response(joined()), version);
-            let back = check_encodes(JoinGroup::KEY, version, &response);
+            let back = round_trip::<JoinGroupRequest>(version, &response);
             assert_eq!((back.generation_id, &*back.leader), (3, "m"));
             assert_eq!(back.skip_assignment, version >= 9);
             let instance = back.members[0].group_instance_id.as_deref();
             assert_eq!(instance, (version >= 5).then_some("i"));
-            assert_eq!(back.protocol_type.as_deref(), (version >= 7).then_some("consumer"));
+            assert_eq!(
+                back.protocol_type.as_deref(),
+                (version >= 7).then_some("consumer")
+            );
         }
     }
 
     #[test]
     fn g_11_no_protocol_is_empty_before_version_7_and_null_from_then_on() {
         for version in JoinGroup::VERSIONS {
-            let empty = refused("m", ErrorCode::UnknownMemberId).with_protocol_name(Some("".into()));
+            let empty =
+                refused("m", ErrorCode::UnknownMemberId).with_protocol_name(Some("".into()));
             for response in [refused("m", ErrorCode::UnknownMemberId), empty] {
                 let response = downgrade(response, version);
-                let back: JoinGroupResponse = decoded(JoinGroup::KEY, version, &response);
+                let back = round_trip::<JoinGroupRequest>(version, &response);
                 let expected = (version < 7).then_some("");
                 assert_eq!(back.protocol_name.as_deref(), expected, "v{version}");
                 assert_eq!((back.generation_id, &*back.member_id), (-1, "m"));

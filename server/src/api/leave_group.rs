@@ -38,7 +38,10 @@ impl Api for LeaveGroup {
             group: own(&request.group_id),
             members: members.clone(),
         };
-        let reply = cx.broker.groups.send(&request.group_id, Event::Leave(leave));
+        let reply = cx
+            .broker
+            .groups
+            .send(&request.group_id, Event::Leave(leave));
         Later::wait(async move {
             let outcomes = match reply.await {
                 Ok(Reply::Left(outcomes)) => Ok(outcomes),
@@ -90,11 +93,13 @@ mod tests {
     use ratel_protocol::messages::GroupId;
     use ratel_protocol::messages::leave_group_request::MemberIdentity;
 
-    use super::super::testing::{ask, check_encodes};
+    use super::super::testing::{Bench, round_trip};
     use super::*;
+    use crate::config::Config;
 
     #[tokio::test]
     async fn g_12_each_member_has_its_outcome_from_version_3_on() {
+        let bench = Bench::with_groups(Config::default()).await;
         for version in LeaveGroup::VERSIONS {
             let request = LeaveGroupRequest::default().with_group_id(GroupId("g".into()));
             let request = if version < 3 {
@@ -105,7 +110,7 @@ mod tests {
                 request.with_members(vec![member, named])
             };
             let unknown = ErrorCode::UnknownMemberId.code();
-            let response = ask::<LeaveGroup, LeaveGroupResponse>(version, request).await;
+            let response = bench.send(version, &request).await;
             if version < 3 {
                 assert_eq!((response.error_code, response.members.len()), (unknown, 0));
             } else {
@@ -121,9 +126,9 @@ mod tests {
         for version in LeaveGroup::VERSIONS {
             let members = vec![("m".into(), Some("i".into()))];
             let left = response(&members, Ok(vec![Err(ErrorCode::FencedInstanceId)]));
-            check_encodes(LeaveGroup::KEY, version, &downgrade(left, version));
+            round_trip::<LeaveGroupRequest>(version, &downgrade(left, version));
             let failed = response(&members, Err(ErrorCode::CoordinatorNotAvailable));
-            check_encodes(LeaveGroup::KEY, version, &downgrade(failed, version));
+            round_trip::<LeaveGroupRequest>(version, &downgrade(failed, version));
         }
     }
 }

@@ -40,7 +40,10 @@ impl Api for ListGroups {
 }
 
 fn takes(filter: &[StrBytes], value: &str) -> bool {
-    filter.is_empty() || filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(value))
+    filter.is_empty()
+        || filter
+            .iter()
+            .any(|wanted| wanted.eq_ignore_ascii_case(value))
 }
 
 fn listed(group: &Listed) -> ListedGroup {
@@ -66,7 +69,7 @@ fn downgrade(mut response: ListGroupsResponse, version: i16) -> ListGroupsRespon
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::check_encodes;
+    use super::super::testing::round_trip;
     use super::*;
 
     #[test]
@@ -79,9 +82,15 @@ mod tests {
                 kind: "classic",
             };
             let response = ListGroupsResponse::default().with_groups(vec![listed(&group)]);
-            let back = check_encodes(ListGroups::KEY, version, &downgrade(response, version));
-            assert_eq!(&*back.groups[0].group_state, if version >= 4 { "Stable" } else { "" });
-            assert_eq!(&*back.groups[0].group_type, if version >= 5 { "classic" } else { "" });
+            let back = round_trip::<ListGroupsRequest>(version, &downgrade(response, version));
+            assert_eq!(
+                &*back.groups[0].group_state,
+                if version >= 4 { "Stable" } else { "" }
+            );
+            assert_eq!(
+                &*back.groups[0].group_type,
+                if version >= 5 { "classic" } else { "" }
+            );
         }
     }
 

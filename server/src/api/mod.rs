@@ -203,26 +203,38 @@ mod alter_partition_reassignments;
 mod api_versions;
 mod create_partitions;
 mod create_topics;
+mod delete_groups;
 mod delete_records;
 mod delete_topics;
 mod describe_acls;
 mod describe_client_quotas;
 mod describe_cluster;
 mod describe_configs;
+mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
 mod describe_quorum;
 mod describe_topic_partitions;
 mod elect_leaders;
 mod fetch;
+mod find_coordinator;
+mod groups;
+mod heartbeat;
 mod incremental_alter_configs;
 mod init_producer_id;
+mod join_group;
+mod leave_group;
 mod list_config_resources;
+mod list_groups;
 mod list_offsets;
 mod list_partition_reassignments;
 mod metadata;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
+mod sync_group;
 
 #[cfg(test)]
 mod testing;
@@ -237,6 +249,15 @@ pub const ROUTES: &[Route] = &[
     Route::of::<fetch::Fetch>(),                                  // 1
     Route::of::<list_offsets::ListOffsets>(),                     // 2
     Route::of::<metadata::Metadata>(),                            // 3
+    Route::of::<offset_commit::OffsetCommit>(),                   // 8
+    Route::of::<offset_fetch::OffsetFetch>(),                     // 9
+    Route::of::<find_coordinator::FindCoordinator>(),             // 10
+    Route::of::<join_group::JoinGroup>(),                         // 11
+    Route::of::<heartbeat::Heartbeat>(),                          // 12
+    Route::of::<leave_group::LeaveGroup>(),                       // 13
+    Route::of::<sync_group::SyncGroup>(),                         // 14
+    Route::of::<describe_groups::DescribeGroups>(),               // 15
+    Route::of::<list_groups::ListGroups>(),                       // 16
     Route::of::<api_versions::ApiVersions>(),                     // 18
     Route::of::<create_topics::CreateTopics>(),                   // 19
     Route::of::<delete_topics::DeleteTopics>(),                   // 20
@@ -248,10 +269,12 @@ pub const ROUTES: &[Route] = &[
     Route::of::<alter_configs::AlterConfigs>(),                   // 33
     Route::of::<describe_log_dirs::DescribeLogDirs>(),            // 35
     Route::of::<create_partitions::CreatePartitions>(),           // 37
+    Route::of::<delete_groups::DeleteGroups>(),                   // 42
     Route::of::<elect_leaders::ElectLeaders>(),                   // 43
     Route::of::<incremental_alter_configs::IncrementalAlterConfigs>(), // 44
     Route::of::<alter_partition_reassignments::AlterPartitionReassignments>(), // 45
     Route::of::<list_partition_reassignments::ListPartitionReassignments>(), // 46
+    Route::of::<offset_delete::OffsetDelete>(),                   // 47
     Route::of::<describe_client_quotas::DescribeClientQuotas>(),  // 48
     Route::of::<describe_quorum::DescribeQuorum>(),               // 55
     Route::of::<describe_cluster::DescribeCluster>(),             // 60

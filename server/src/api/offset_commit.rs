@@ -38,7 +38,10 @@ impl Api for OffsetCommit {
             knows_group_id_not_found: cx.version >= 9,
             offsets,
         };
-        let reply = cx.broker.groups.send(&request.group_id, Event::Commit(commit));
+        let reply = cx
+            .broker
+            .groups
+            .send(&request.group_id, Event::Commit(commit));
         drop(request);
         Later::wait(async move {
             let outcomes = match reply.await {
@@ -63,7 +66,9 @@ fn resolve(cx: &Context, request: &OffsetCommitRequest) -> (Vec<CommitOffset>, P
         let mut partitions = Vec::with_capacity(asked.partitions.len());
         for partition in &asked.partitions {
             let index = partition.partition_index;
-            let topic = topic.as_ref().filter(|topic| topic.partition(index).is_some());
+            let topic = topic
+                .as_ref()
+                .filter(|topic| topic.partition(index).is_some());
             partitions.push((index, topic.is_some()));
             if let Some(topic) = topic {
                 offsets.push(CommitOffset {
@@ -82,7 +87,11 @@ fn resolve(cx: &Context, request: &OffsetCommitRequest) -> (Vec<CommitOffset>, P
 }
 
 /// The answer to a plan, out of the outcomes of those that exist, in order.
-fn answer(cx: &Context, plan: &Plan, outcomes: Result<Vec<Result<(), ErrorCode>>, ErrorCode>) -> Answer {
+fn answer(
+    cx: &Context,
+    plan: &Plan,
+    outcomes: Result<Vec<Result<(), ErrorCode>>, ErrorCode>,
+) -> Answer {
     let mut outcomes = outcomes.map(Vec::into_iter);
     let mut next = || match &mut outcomes {
         Ok(outcomes) => outcomes.next().unwrap_or(Err(STRANGE)),
@@ -105,3 +114,6 @@ fn answer(cx: &Context, plan: &Plan, outcomes: Result<Vec<Result<(), ErrorCode>>
     let topics = topics.collect();
     cx.answer(&OffsetCommitResponse::default().with_topics(topics))
 }
+
+#[cfg(test)]
+mod tests;

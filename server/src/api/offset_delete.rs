@@ -75,3 +75,69 @@ fn outcome_response(
     });
     OffsetDeleteResponse::default().with_topics(topics.collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use ratel_protocol::messages::offset_delete_request::{
+        OffsetDeleteRequestPartition, OffsetDeleteRequestTopic,
+    };
+    use ratel_protocol::messages::{GroupId, TopicName};
+
+    use super::super::groups::text;
+    use super::super::testing::Bench;
+    use super::*;
+    use crate::config::Config;
+    use crate::coordinator::group::{Commit, CommitOffset};
+
+    fn request(topics: &[(&str, i32)]) -> OffsetDeleteRequest {
+        let topics = topics.iter().map(|(name, index)| {
+            let partition = OffsetDeleteRequestPartition::default().with_partition_index(*index);
+            OffsetDeleteRequestTopic::default()
+                .with_name(TopicName(text(name)))
+                .with_partitions(vec![partition])
+        });
+        OffsetDeleteRequest::default()
+            .with_group_id(GroupId(text("g")))
+            .with_topics(topics.collect())
+    }
+
+    #[tokio::test]
+    async fn o_7_offsets_are_forgotten_and_errors_stand_where_they_belong() {
+        let bench = Bench::with_groups(Config::default()).await;
+        let topic = bench.topic("t", 1);
+        let asked = request(&[("t", 0), ("t", 1), ("u", 0)]);
+        let response = bench.send(0, &asked).await;
+        assert_eq!((response.error_code, response.topics.len()), (69, 0));
+        let commit = Commit {
+            group: "g".into(),
+            member: "".into(),
+            instance: None,
+            generation: -1,
+            retention_ms: None,
+            knows_group_id_not_found: false,
+            offsets: vec![CommitOffset {
+                topic: "t".into(),
+                topic_id: topic.id,
+                partition: 0,
+                offset: 5,
+                leader_epoch: -1,
+                metadata: "".into(),
+            }],
+        };
+        let groups = &bench.broker.groups;
+        groups.send("g", Event::Commit(commit)).await.unwrap();
+        let response = bench.send(0, &asked).await;
+        assert_eq!(response.error_code, 0);
+        let found: Vec<_> = response
+            .topics
+            .iter()
+            .map(|topic| (&*topic.name.0, topic.partitions[0].error_code))
+            .collect();
+        assert_eq!(found, [("t", 0), ("t", 3), ("u", 3)]);
+        assert_eq!(
+            groups.survey().await,
+            [],
+            "the group went with its only offset"
+        );
+    }
+}

@@ -32,7 +32,7 @@ impl Api for OffsetFetch {
         let asked = asked(request, cx.version);
         let replies = send_each(asked, |fetch| send(&cx, fetch)).await;
         Later::wait(async move {
-            let groups = replies.await.into_iter();
+            let groups = replies.all().await.into_iter();
             let groups = groups.map(|(fetch, fetched)| group_response(&cx, &fetch, fetched));
             let response = OffsetFetchResponse::default().with_groups(groups.collect());
             cx.answer(&downgrade(response, cx.version))
@@ -83,8 +83,7 @@ fn send(cx: &Context, fetch: Fetch) -> impl Future<Output = (Fetch, Fetched)> + 
 }
 
 fn group_response(cx: &Context, fetch: &Fetch, fetched: Fetched) -> OffsetFetchResponseGroup {
-    let response =
-        OffsetFetchResponseGroup::default().with_group_id(GroupId(text(&fetch.group)));
+    let response = OffsetFetchResponseGroup::default().with_group_id(GroupId(text(&fetch.group)));
     match fetched {
         Err(error) => {
             // Versions that have no error for a group say it of each partition.
@@ -183,3 +182,6 @@ fn downgrade(mut response: OffsetFetchResponse, version: i16) -> OffsetFetchResp
         .collect();
     response
 }
+
+#[cfg(test)]
+mod tests;

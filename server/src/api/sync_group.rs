@@ -74,7 +74,7 @@ fn downgrade(mut response: SyncGroupResponse, version: i16) -> SyncGroupResponse
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::check_encodes;
+    use super::super::testing::round_trip;
     use super::*;
 
     #[test]
@@ -86,9 +86,9 @@ mod tests {
                 assignment: Bytes::from_static(b"x"),
             };
             let response = downgrade(synced_response(synced), version);
-            let back = check_encodes(SyncGroup::KEY, version, &response);
+            let back = round_trip::<SyncGroupRequest>(version, &response);
             assert_eq!(back.assignment, "x");
-            check_encodes(SyncGroup::KEY, version, &refused(ErrorCode::UnknownMemberId));
+            round_trip::<SyncGroupRequest>(version, &refused(ErrorCode::UnknownMemberId));
         }
     }
 }

@@ -13,7 +13,8 @@ use super::{Answer, Context, Later, route};
 use crate::broker::{Broker, testing};
 use crate::clock::{Clock, ManualClock, Timestamp};
 use crate::config::Config;
-use crate::coordinator::catalog::{Catalog, Topic};
+use crate::coordinator::catalog::{Catalog, OFFSETS_TOPIC, Topic};
+use crate::groups::Groups;
 use crate::net::Session;
 
 /// The wall time at which the tests' clocks begin, ms.
@@ -91,6 +92,24 @@ impl Bench {
         logs.bench(testing::with_catalog(config, engine, clock, catalog))
     }
 
+    /// A bench whose broker keeps groups, in four shards. Must be called on a tokio runtime.
+    pub(crate) async fn with_groups(config: Config) -> Self {
+        let mut bench = Self::with(config);
+        let topic = bench.topic_with(OFFSETS_TOPIC, 4, true, LogSettings::default());
+        let broker = &bench.broker;
+        let groups = Groups::open(
+            broker.engine.clone(),
+            broker.catalog.view.clone(),
+            &topic,
+            &broker.config,
+            broker.clock.clone(),
+        );
+        let groups = groups.await.expect("groups");
+        let broker = Arc::get_mut(&mut bench.broker);
+        broker.expect("a broker that nobody else holds").groups = groups;
+        bench
+    }
+
     /// Make a topic of this many partitions.
     pub(crate) fn topic(&self, name: &str, partitions: i32) -> Arc<Topic> {
         self.topic_with(name, partitions, false, LogSettings::default())
@@ -162,6 +181,13 @@ impl Bench {
         let later = self.post(version, request).await;
         response::<R>(version, answer(later).await)
     }
+}
+
+/// What a client reads of this response at this version.
+pub(crate) fn round_trip<R: Request>(version: i16, body: &R::Response) -> R::Response {
+    let key = ApiKey::try_from(R::KEY).expect("a known key");
+    let frame = ratel_protocol::response::encode(key, version, 7, body);
+    response::<R>(version, Answer::Body(frame))
 }
 
 /// The answer that a handler yields in the end.

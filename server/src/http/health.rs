@@ -24,6 +24,7 @@ pub(super) fn ready(site: &Site) -> Vec<String> {
         Some(broker) => {
             reasons.extend(broker.engine.complaints());
             reasons.extend(broker.catalog.complaint());
+            reasons.extend(broker.groups.complaints());
         }
     }
     reasons

@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::coordinator::catalog::Catalog;
 use crate::fetch_sessions::FetchSessions;
+use crate::groups::Groups;
 use crate::metrics::Metrics;
 use crate::producer_ids::ProducerIds;
 
@@ -34,6 +35,9 @@ pub(super) async fn open(
     let catalog = Catalog::start(engine.clone(), config.clone(), clock.clone())
         .await
         .map_err(StartError::Recovery)?;
+    let groups = Groups::start(engine.clone(), &catalog, &config, clock.clone())
+        .await
+        .map_err(StartError::Recovery)?;
     metrics.recovered(clock.monotonic_us().saturating_sub(began_us));
     let fetch_sessions = FetchSessions::new(
         config.fetch_session_slots,
@@ -44,6 +48,7 @@ pub(super) async fn open(
         clock,
         engine,
         catalog,
+        groups,
         cluster_id: identity.cluster_id.as_str().into(),
         producer_ids: ProducerIds::default(),
         fetch_sessions,
