@@ -7,6 +7,8 @@ use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use ratel_integration::{ServerProcess, binary};
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// A command that sees nothing of the environment that the tests run in.
@@ -340,4 +342,45 @@ fn descriptors_are_raised_to_the_hard_limit() {
         .expect("a line");
     let words: Vec<_> = line.split_whitespace().collect();
     assert_eq!(words[3..5], ["512", "512"], "{line}");
+}
+
+/// A write that fails for another reason than a lack of room is the end: here the limit on the
+/// size of files, which the system reports as EFBIG once its signal is ignored.
+#[test]
+fn dc_5_a_failed_write_ends_the_process_within_a_second() {
+    let temporary = tempfile::tempdir().expect("a directory");
+    let wrapper = ["prlimit", "--fsize=65536", "env", "--ignore-signal=XFSZ"];
+    let mut server = ServerProcess::start_under(temporary.path(), &[], &wrapper);
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", server.addr().to_string())
+        .set("message.timeout.ms", "3000")
+        .create()
+        .expect("a producer");
+    let value = vec![b'x'; 100_000];
+    let record = BaseRecord::<(), _>::to("t").payload(&value);
+    producer.send(record).expect("queued");
+    let began = Instant::now();
+    let status = loop {
+        producer.poll(Duration::from_millis(20));
+        if let Some(status) = server.ended() {
+            break status;
+        }
+        assert!(
+            began.elapsed() < Duration::from_secs(10),
+            "it does not end: {}",
+            server.log()
+        );
+    };
+    println!(
+        "ended {:?} after the record was given to the producer",
+        began.elapsed()
+    );
+    let log = server.log();
+    assert_eq!(status.code(), Some(1), "{log}");
+    let errors: Vec<_> = log
+        .lines()
+        .filter(|line| line.contains("\"ERROR\""))
+        .collect();
+    assert_eq!(errors.len(), 1, "{log}");
+    assert!(!log.contains("panicked"), "{log}");
 }

@@ -92,4 +92,4 @@ async fn readyz(State(site): State<Arc<Site>>) -> Response {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,8 +1,11 @@
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use ratel_storage::batch::BatchBuilder;
 use ratel_storage::disk::{Disk, Open};
-use ratel_storage::disk_memory::MemoryDisk;
+use ratel_storage::disk_memory::{Call, Errno, Fault, MemoryDisk};
+use ratel_storage::{Durability, Origin};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -194,4 +197,40 @@ async fn a_server_runs_on_a_disk_in_memory() {
     assert!(disk.open(Path::new(super::IDENTITY), Open::Read).is_ok());
     let server = start().await.expect("it starts again");
     assert_eq!(server.identity(), &identity);
+}
+
+/// A failed sync is the end of the server, and everybody hears why (the process then exits).
+#[tokio::test]
+async fn dc_5_a_failed_sync_ends_the_server_with_a_sentence() {
+    let memory = MemoryDisk::new();
+    let disk: Arc<dyn Disk> = Arc::new(memory.clone());
+    let clock = Arc::new(SystemClock::new());
+    let server = Server::start_on(config(Path::new("memory")), disk, clock).await;
+    let server = server.expect("it starts");
+    let broker = server.broker();
+    let topic = broker
+        .catalog
+        .create_automatically("t")
+        .await
+        .expect("a topic");
+    let partition = broker.partition(&topic, 0).expect("its log");
+
+    memory.fail(Fault::nth(Call::Sync, 1, Errno::IO));
+    let mut builder = BatchBuilder::new(0);
+    builder.record(None, Some(b"value"));
+    let batch = builder.build().expect("a batch");
+    let appended = partition
+        .append(&batch, Origin::Client, Durability::Synced, 0)
+        .await;
+    assert!(appended.is_err(), "{appended:?}");
+
+    let why = tokio::time::timeout(Duration::from_secs(1), server.failed()).await;
+    let why = why.expect("it says so at once");
+    assert!(why.contains("could not be synced"), "{why}");
+    for path in ["/healthz", "/readyz"] {
+        let http = server.http_address().expect("http is on");
+        let (status, body) = crate::http::tests::get(http, path).await;
+        assert_eq!(status, 503);
+        assert!(body.contains(&why), "{body}");
+    }
 }
