@@ -11,17 +11,24 @@ use std::time::Duration;
 
 use ratel_storage::{Offset, Partition, Watch};
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
-/// The moment that lies `after` from now.
-#[must_use]
-pub fn deadline(after: Duration) -> Instant {
-    Instant::now() + after
-}
+/// A moment at which a wait ends, on the runtime's clock.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline(Instant);
 
-/// What a future yields, unless the deadline comes first. A future that is ready costs no timer.
-pub async fn within<T>(deadline: Instant, future: impl Future<Output = T>) -> Option<T> {
-    timeout_at(deadline, future).await.ok()
+impl Deadline {
+    /// The moment that lies `wait` from now.
+    #[must_use]
+    pub fn after(wait: Duration) -> Self {
+        Self(sleep(wait).deadline())
+    }
+
+    /// What a future yields, unless this moment comes first. A future that is ready is taken
+    /// after it too, and costs no timer.
+    pub async fn limit<T>(self, future: impl Future<Output = T>) -> Option<T> {
+        timeout_at(self.0, future).await.ok()
+    }
 }
 
 /// Waits for any of the partitions it is armed in.
@@ -46,8 +53,8 @@ impl LongPoll {
     }
 
     /// Sleep until a partition wakes this, or the deadline: false then.
-    pub async fn wait(&self, deadline: Instant) -> bool {
-        within(deadline, self.notify.notified()).await.is_some()
+    pub async fn wait(&self, deadline: Deadline) -> bool {
+        deadline.limit(self.notify.notified()).await.is_some()
     }
 }
 
@@ -57,9 +64,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_wait_ends_at_its_deadline() {
-        let began = Instant::now();
+        let began = tokio::time::Instant::now();
         let poll = LongPoll::default();
-        assert!(!poll.wait(deadline(Duration::from_millis(500))).await);
+        assert!(!poll.wait(Deadline::after(Duration::from_millis(500))).await);
         assert_eq!(began.elapsed().as_millis(), 500);
     }
 
@@ -67,7 +74,7 @@ mod tests {
     async fn a_wake_up_before_the_wait_is_not_lost() {
         let poll = LongPoll::default();
         poll.notify.notify_one();
-        assert!(poll.wait(deadline(Duration::from_secs(60))).await);
+        assert!(poll.wait(Deadline::after(Duration::from_secs(60))).await);
     }
 
     #[test]
@@ -81,8 +88,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_ready_is_taken_after_the_deadline_too() {
-        let past = deadline(Duration::ZERO);
-        assert_eq!(within(past, std::future::ready(7)).await, Some(7));
-        assert_eq!(within(past, std::future::pending::<()>()).await, None);
+        let past = Deadline::after(Duration::ZERO);
+        assert_eq!(past.limit(std::future::ready(7)).await, Some(7));
+        assert_eq!(past.limit(std::future::pending::<()>()).await, None);
     }
 }

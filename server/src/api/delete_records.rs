@@ -16,7 +16,7 @@ use ratel_storage::{Offset, Pending};
 
 use super::{Answer, Api, Context, Later};
 use crate::error;
-use crate::long_poll::{deadline, within};
+use crate::long_poll::Deadline;
 
 pub struct DeleteRecords;
 
@@ -59,7 +59,7 @@ async fn answer(
     started: Vec<Result<Pending<Offset>, ErrorCode>>,
 ) -> Answer {
     let timeout_ms = u64::try_from(request.timeout_ms).unwrap_or(0);
-    let deadline = deadline(Duration::from_millis(timeout_ms));
+    let deadline = Deadline::after(Duration::from_millis(timeout_ms));
     let mut started = started.into_iter();
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
@@ -67,7 +67,7 @@ async fn answer(
         for (asked, started) in topic.partitions.iter().zip(&mut started) {
             let moved = match started {
                 Err(code) => Err(code),
-                Ok(pending) => match within(deadline, pending).await {
+                Ok(pending) => match deadline.limit(pending).await {
                     None => Err(ErrorCode::RequestTimedOut),
                     Some(moved) => moved.map_err(|refused| error::code(&refused)),
                 },

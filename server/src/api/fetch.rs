@@ -25,7 +25,7 @@ use self::reading::Terms;
 use self::response::{Head, Line};
 use super::{Answer, Api, Context, Later};
 use crate::fetch_sessions::{Entry, Lease, Session, TopicKey};
-use crate::long_poll;
+use crate::long_poll::Deadline;
 
 pub struct Fetch;
 
@@ -77,7 +77,7 @@ fn terms(cx: &Context, request: &FetchRequest) -> Terms {
         },
         max_bytes,
         min_bytes: bytes(request.min_bytes).min(max_bytes),
-        deadline: long_poll::deadline(Duration::from_millis(max_wait_ms)),
+        deadline: Deadline::after(Duration::from_millis(max_wait_ms)),
         is_follower: replica_id.0 >= 0,
     }
 }

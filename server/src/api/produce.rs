@@ -25,7 +25,7 @@ use super::{Answer, Api, Context, Later};
 use crate::config::DurabilityMode;
 use crate::coordinator::catalog::Topic;
 use crate::error::Refusal;
-use crate::long_poll::within;
+use crate::long_poll::Deadline;
 
 pub struct Produce;
 
@@ -185,7 +185,7 @@ fn append(
 
 /// Wait for every acknowledgement, `timeout` in all. Also says whether any partition failed.
 async fn acknowledge(appends: Vec<TopicAppends>, timeout: Duration) -> (ProduceResponse, bool) {
-    let deadline = crate::long_poll::deadline(timeout);
+    let deadline = Deadline::after(timeout);
     let mut failed = false;
     let mut topics = Vec::with_capacity(appends.len());
     for topic in appends {
@@ -194,7 +194,7 @@ async fn acknowledge(appends: Vec<TopicAppends>, timeout: Duration) -> (ProduceR
             let outcome = match appending {
                 Err(refusal) => Err(refusal),
                 Ok(Pending::Ready(Some(outcome))) => outcome.map_err(|e| Refusal::from(&e)),
-                Ok(pending) => match within(deadline, pending).await {
+                Ok(pending) => match deadline.limit(pending).await {
                     Some(outcome) => outcome.map_err(|error| Refusal::from(&error)),
                     None => Err(Refusal::new(
                         ErrorCode::RequestTimedOut,

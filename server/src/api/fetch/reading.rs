@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use ratel_protocol::ErrorCode;
 use ratel_storage::{Bound, Offsets, Read, ReadRequest};
-use tokio::time::Instant;
 
 use crate::broker::Broker;
 use crate::error;
 use crate::fetch_sessions::{Entry, Session, Source, TopicKey};
+use crate::long_poll::Deadline;
 
 /// What a fetch asks of all its partitions together.
 pub(super) struct Terms {
@@ -19,7 +19,7 @@ pub(super) struct Terms {
     /// Wait for so many bytes (F-3).
     pub min_bytes: usize,
     /// Wait no longer than to here.
-    pub deadline: Instant,
+    pub deadline: Deadline,
     /// Whether a replica asks: there is none on one node (F-12).
     pub is_follower: bool,
 }
@@ -108,8 +108,8 @@ async fn look(entry: &mut Entry, terms: &Terms, taken: usize) -> Result<Read, Er
     read.map_err(|refused| error::code(&refused))
 }
 
-/// Arm those of `places` that are not, so that more wakes the fetch. True if one of them has something already: it is in
-/// `dirty` again.
+/// Arm those of `places` that are not, so that more wakes the fetch. True if one of them has
+/// something already: it is in `dirty` again.
 pub(super) fn arm(session: &mut Session, places: &BTreeSet<u64>) -> bool {
     let mut news = Vec::new();
     for place in places {
