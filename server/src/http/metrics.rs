@@ -10,8 +10,8 @@ use std::sync::Arc;
 use ratel_protocol::{ApiKey, ErrorCode};
 use ratel_storage::{Offsets, Partition};
 
-use super::Site;
 use super::exposition::{Page, Type};
+use super::{Site, lag};
 use crate::api::ROUTES;
 use crate::broker::Broker;
 use crate::coordinator::catalog::Topic;
@@ -20,7 +20,7 @@ use crate::metrics::Rejection;
 const MICROSECONDS: f64 = 1e6;
 
 /// The whole page.
-pub(super) fn page(site: &Site, by_partition: bool) -> String {
+pub(super) async fn page(site: &Site, by_partition: bool) -> String {
     let mut page = Page::default();
     server(&mut page, site);
     if let Some(broker) = site.broker.get() {
@@ -28,6 +28,7 @@ pub(super) fn page(site: &Site, by_partition: bool) -> String {
         connections(&mut page, broker);
         log(&mut page, broker);
         topics(&mut page, broker, by_partition);
+        lag::groups(&mut page, broker, by_partition).await;
     }
     page.into_text()
 }

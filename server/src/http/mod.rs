@@ -6,6 +6,7 @@
 
 mod exposition;
 mod health;
+mod lag;
 mod metrics;
 mod visit;
 
@@ -78,7 +79,7 @@ async fn metrics_page(State(site): State<Arc<Site>>, Query(detail): Query<Detail
             return (StatusCode::BAD_REQUEST, sentence).into_response();
         }
     };
-    let page = metrics::page(&site, by_partition);
+    let page = metrics::page(&site, by_partition).await;
     let content_type = "text/plain; version=0.0.4; charset=utf-8";
     ([(header::CONTENT_TYPE, content_type)], page).into_response()
 }

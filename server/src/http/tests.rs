@@ -1,9 +1,13 @@
 use std::net::SocketAddr;
 
+use ratel_storage::batch::BatchBuilder;
+use ratel_storage::{Durability, Origin};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::broker::Broker;
 use crate::config::Config;
+use crate::coordinator::group::{Commit, CommitOffset, Event, Reply};
 use crate::start::Server;
 
 async fn server(dir: &std::path::Path) -> Server {
@@ -16,6 +20,8 @@ async fn server(dir: &std::path::Path) -> Server {
         }],
         log_dir: dir.to_owned(),
         http_listen: Some(([127, 0, 0, 1], 0).into()),
+        num_partitions: 2,
+        offsets_topic_num_partitions: 3,
         ..Config::default()
     };
     Server::start(config).await.expect("it starts")
@@ -83,4 +89,109 @@ async fn the_metrics_have_no_series_for_what_is_not_used() {
     }
     assert_eq!(get(http, "/metrics?detail=all").await.0, 400);
     server.shutdown().await.expect("it stops");
+}
+
+/// A topic `t` of two partitions with three records in each, the oldest 90 s old.
+async fn three_records_each(broker: &Broker) {
+    let topic = broker
+        .catalog
+        .create_automatically("t")
+        .await
+        .expect("a topic");
+    let now_ms = broker.clock.now().wall_ms;
+    for index in 0..2 {
+        let partition = broker.partition(&topic, index).expect("its log");
+        for age_ms in [90_000, 60_000, 30_000] {
+            let mut builder = BatchBuilder::new(now_ms - age_ms);
+            builder.record(None, Some(b"value"));
+            let batch = builder.build().expect("a batch");
+            let appending = partition.append(&batch, Origin::Client, Durability::Written, now_ms);
+            appending.await.expect("appended");
+        }
+    }
+}
+
+async fn commit(broker: &Broker, index: i32, offset: i64) {
+    let topic = broker.catalog.view.topic("t").expect("it is there");
+    let event = Event::Commit(Commit {
+        group: "g".into(),
+        member: "".into(),
+        instance: None,
+        generation: -1,
+        retention_ms: None,
+        knows_group_id_not_found: true,
+        offsets: vec![CommitOffset {
+            topic: "t".into(),
+            topic_id: topic.id,
+            partition: index,
+            offset,
+            leader_epoch: -1,
+            metadata: "".into(),
+        }],
+    });
+    let reply = broker
+        .groups
+        .send("g", event)
+        .await
+        .expect("it is answered");
+    assert_eq!(reply, Reply::Committed(vec![Ok(())]));
+}
+
+#[tokio::test]
+async fn offsets_and_lag_are_told_without_an_exporter() {
+    let temporary = tempfile::tempdir().expect("a directory");
+    let server = server(temporary.path()).await;
+    let http = server.http_address().expect("http is on");
+    three_records_each(server.broker()).await;
+    commit(server.broker(), 0, 3).await;
+    commit(server.broker(), 1, 1).await;
+
+    let (_, page) = get(http, "/metrics").await;
+    check_lines(
+        &page,
+        &[
+            "kafka_topic_partitions{topic=\"t\"} 2",
+            "kafka_topic_partition_current_offset{topic=\"t\"} 6",
+            "kafka_topic_partition_oldest_offset{topic=\"t\"} 0",
+            "kafka_consumergroup_members{consumergroup=\"g\"} 0",
+            "kafka_consumergroup_current_offset{consumergroup=\"g\",topic=\"t\"} 4",
+            "kafka_consumergroup_lag{consumergroup=\"g\",topic=\"t\"} 2",
+        ],
+    );
+    let age = "kafka_consumergroup_group_lag_seconds{group=\"g\",topic=\"t\"} ";
+    let age = page
+        .lines()
+        .find_map(|line| line.strip_prefix(age))
+        .expect("an age");
+    let age: f64 = age.parse().expect("a number");
+    assert!(
+        (60.0..75.0).contains(&age),
+        "the batch at offset 1 is 60 s old: {age}"
+    );
+
+    let (_, page) = get(http, "/metrics?detail=partition").await;
+    check_lines(
+        &page,
+        &[
+            "kafka_topic_partition_current_offset{partition=\"0\",topic=\"t\"} 3",
+            "kafka_consumergroup_lag{consumergroup=\"g\",partition=\"0\",topic=\"t\"} 0",
+            "kafka_consumergroup_lag{consumergroup=\"g\",partition=\"1\",topic=\"t\"} 2",
+            "kafka_consumergroup_group_lag_seconds{group=\"g\",partition=\"0\",topic=\"t\"} 0",
+            "redpanda_kafka_max_offset{redpanda_namespace=\"kafka\",redpanda_partition=\"1\",\
+             redpanda_topic=\"t\"} 3",
+            "redpanda_kafka_consumer_group_committed_offset{redpanda_group=\"g\",\
+             redpanda_partition=\"1\",redpanda_topic=\"t\"} 1",
+        ],
+    );
+    server.shutdown().await.expect("it stops");
+}
+
+#[track_caller]
+fn check_lines(page: &str, expected: &[&str]) {
+    for line in expected {
+        assert!(
+            page.lines().any(|there| there == *line),
+            "{line} not in {page}"
+        );
+    }
 }
