@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# The long campaign: many kills under load, each run with a seed of its own, and disks and
+# descriptors that run out again and again.
+#
+#   scripts/faults.sh [KILLS [RUNS]]      300 kills in all by default, in runs of 100
+#
+# A run that fails prints its seed and the command that repeats it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+kills=${1:-100} runs=${2:-3}
+target=${CARGO_TARGET_DIR:-$PWD/target}
+export RATEL_BIN=$target/checked/ratel
+
+scripts/install.sh
+cargo build --profile checked --workspace --lib --bins --tests --quiet
+for run in $(seq "$runs"); do
+    seed=$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')
+    echo "run $run of $runs: $kills kills, seed $seed"
+    FT1_KILLS=$kills FT1_SEED=$seed \
+        cargo test --profile checked --workspace --quiet --test faults -- --nocapture
+    cargo test --profile checked --workspace --quiet --test exhaustion -- --nocapture
+done
+echo "$runs passed, 0 failed"
