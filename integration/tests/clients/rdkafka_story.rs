@@ -206,6 +206,10 @@ impl Story {
 
     fn produce(&self, topic: &str, records: &[Record], more: &[(&str, &str)]) {
         let mut settings = settings(&self.servers);
+        settings.set(
+            "enable.idempotence",
+            if more.is_empty() { "true" } else { "false" },
+        );
         for (key, value) in more {
             settings.set(*key, *value);
         }
@@ -271,7 +275,9 @@ impl Story {
             let topic = self.topic(codec);
             self.create(&topic, PARTITIONS, &[]);
             let sent = make_records(codec, RECORDS);
-            self.produce(&topic, &sent, &[("compression.type", codec)]);
+            // A retry must not overtake, which only idempotence promises for more in flight.
+            let settings = [("compression.type", codec), ("max.in.flight", "1")];
+            self.produce(&topic, &sent, &settings);
             check_log(codec, &self.read_all(&topic, PARTITIONS, sent.len()), &sent);
             ok(&format!("produce and consume, {codec}"));
         }

@@ -223,7 +223,9 @@ public final class Story {
             String topic = topicOf(codec);
             create(topic, PARTITIONS, Map.of());
             var sent = makeRecords(topic, codec, RECORDS);
-            produce(sent, Map.of("compression.type", codec, "enable.idempotence", false));
+            // A retry must not overtake, which only idempotence promises for more in flight.
+            produce(sent, Map.of("compression.type", codec, "enable.idempotence", false,
+                    "max.in.flight.requests.per.connection", 1));
             checkLog(codec, readAll(topic, PARTITIONS, RECORDS), sent);
             ok("produce and consume, " + codec);
         }
