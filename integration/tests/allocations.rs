@@ -145,9 +145,10 @@ fn the_densest_legal_frames_stay_within_bounds() {
         let element = [&[0], tags].concat();
         let head = head(ApiKey::Metadata, 9);
         let count = (FRAME - head.len() - 6) / element.len();
+        let length = count + 1;
         let mut frame = head;
-        frame.push((count + 1 & 0x7f) as u8 | 0x80);
-        frame.push((count + 1 >> 7) as u8);
+        frame.push((length & 0x7f) as u8 | 0x80);
+        frame.push((length >> 7) as u8);
         frame.extend(element.repeat(count));
         frame.extend([1, 0, 0, 0]);
         frame

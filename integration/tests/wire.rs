@@ -37,13 +37,14 @@ async fn create(client: &mut RawClient, name: &'static str) {
             MetadataRequestTopic::default().with_name(Some(topic(name))),
         ]))
         .with_allow_auto_topic_creation(true);
-    for _ in 0..200 {
-        if client.send(8, &request).await.topics[0].error_code == 0 {
-            return;
+    let made = async {
+        while client.send(8, &request).await.topics[0].error_code != 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("topic {name} is not made");
+    };
+    timeout(Duration::from_secs(5), made)
+        .await
+        .expect("a topic");
 }
 
 fn produce(name: &'static str, value: &[u8], acks: i16) -> ProduceRequest {
