@@ -48,7 +48,7 @@ impl Resource {
                 check_legal_name(name)?;
                 let topic = broker.catalog.view.topic(name);
                 Ok(Self::Topic(
-                    topic.ok_or(ErrorCode::UnknownTopicOrPartition)?,
+                    topic.ok_or_else(|| Refusal::unknown_topic(name))?,
                 ))
             }
             BROKER if name.is_empty() => Ok(Self::Broker(BrokerScope::Cluster)),

@@ -1,7 +1,7 @@
 //! The only map from what the log says to what Kafka's clients understand.
 
 use ratel_protocol::{ErrorCode, StrBytes};
-use ratel_storage::StorageError;
+use ratel_storage::{StorageError, TopicId};
 
 /// The code of an error of the log. Total: a new error does not compile without one.
 ///
@@ -45,6 +45,24 @@ impl Refusal {
             code,
             message: Some(message.into()),
         }
+    }
+}
+
+impl Refusal {
+    /// There is no topic of this name.
+    #[must_use]
+    pub fn unknown_topic(name: &str) -> Self {
+        // A name that no topic can have may be long.
+        let name: String = name.chars().take(249).collect();
+        let message = format!("Topic '{name}' does not exist.");
+        Self::new(ErrorCode::UnknownTopicOrPartition, message)
+    }
+
+    /// There is no topic of this id.
+    #[must_use]
+    pub fn unknown_topic_id(id: TopicId) -> Self {
+        let message = format!("There is no topic of the id {id}.");
+        Self::new(ErrorCode::UnknownTopicId, message)
     }
 }
 

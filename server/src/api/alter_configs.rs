@@ -42,7 +42,7 @@ impl Api for AlterConfigs {
                     .with_resource_type(kind)
                     .with_resource_name(name);
                 responses.push(match outcome.await {
-                    Ok(()) => response,
+                    Ok(()) => response.with_error_message(None),
                     Err(refusal) => response
                         .with_error_code(refusal.code.code())
                         .with_error_message(refusal.message),

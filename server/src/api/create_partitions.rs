@@ -63,7 +63,7 @@ impl Api for CreatePartitions {
 
 fn check(cx: &Context, asked: &CreatePartitionsTopic) -> Result<(TopicId, i32), Refusal> {
     let topic = cx.broker.catalog.view.topic(&asked.name);
-    let topic = topic.ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let topic = topic.ok_or_else(|| Refusal::unknown_topic(&asked.name))?;
     let Some(assignments) = &asked.assignments else {
         return Ok((topic.id, asked.count));
     };

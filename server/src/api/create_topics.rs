@@ -183,6 +183,7 @@ fn created_result(
     CreatableTopicResult::default()
         .with_name(name)
         .with_topic_id(topic.id)
+        .with_error_message(None)
         .with_num_partitions(topic.partitions)
         .with_replication_factor(1)
         .with_configs(Some(configs.collect()))

@@ -76,10 +76,12 @@ fn find(cx: &Context, asked: &DeleteTopicState) -> Result<(TopicId, StrBytes), R
     }
     let view = &cx.broker.catalog.view;
     let topic = match (&asked.name, asked.topic_id) {
-        (Some(name), id) if id.is_nil() => {
-            view.topic(name).ok_or(ErrorCode::UnknownTopicOrPartition)?
-        }
-        (None, id) if !id.is_nil() => view.topic_by_id(id).ok_or(ErrorCode::UnknownTopicId)?,
+        (Some(name), id) if id.is_nil() => view
+            .topic(name)
+            .ok_or_else(|| Refusal::unknown_topic(name))?,
+        (None, id) if !id.is_nil() => view
+            .topic_by_id(id)
+            .ok_or_else(|| Refusal::unknown_topic_id(id))?,
         _ => {
             return Err(Refusal::new(
                 ErrorCode::InvalidRequest,

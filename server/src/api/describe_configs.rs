@@ -38,7 +38,7 @@ impl Api for DescribeConfigs {
             match shown(&cx, asked) {
                 Ok(shown) => {
                     let rows = shown.into_iter().map(|shown| row(shown, &request));
-                    result.with_configs(rows.collect())
+                    result.with_error_message(None).with_configs(rows.collect())
                 }
                 Err(refusal) => result
                     .with_error_code(refusal.code.code())

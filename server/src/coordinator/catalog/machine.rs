@@ -352,7 +352,7 @@ impl CatalogMachine {
         self.topics
             .get(&id)
             .cloned()
-            .ok_or(ErrorCode::UnknownTopicId.into())
+            .ok_or_else(|| Refusal::unknown_topic_id(id))
     }
 
     fn take_producer_ids(&mut self, out: &mut Effects<Self>) -> Range<i64> {
