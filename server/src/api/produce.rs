@@ -19,13 +19,14 @@ use ratel_protocol::messages::produce_request::TopicProduceData;
 use ratel_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
 use ratel_protocol::messages::{ProduceRequest, ProduceResponse, TopicName};
 use ratel_protocol::{ApiKey, ErrorCode, StrBytes};
-use ratel_storage::{Appended, Batch, Durability, Origin, Pending, TopicId};
+use ratel_storage::{Appended, Batch, BatchHeader, Durability, Origin, Pending, TopicId};
 
 use super::{Answer, Api, Context, Later};
 use crate::config::DurabilityMode;
 use crate::coordinator::catalog::Topic;
 use crate::error::Refusal;
 use crate::long_poll::Deadline;
+use crate::metrics::TopicMetrics;
 
 pub struct Produce;
 
@@ -109,33 +110,22 @@ fn check_request(request: &ProduceRequest) -> Result<Durability, Refusal> {
     }
 }
 
+/// A topic that clients may append to.
+struct Target {
+    topic: Arc<Topic>,
+    metrics: Arc<TopicMetrics>,
+}
+
 fn append_topic(
     terms: &Result<Terms<'_>, Refusal>,
     data: TopicProduceData,
     cx: &Context,
 ) -> TopicAppends {
-    let view = &cx.broker.catalog.view;
-    let topic = if cx.version >= 13 {
-        let topic = view.topic_by_id(data.topic_id);
-        topic.ok_or(ErrorCode::UnknownTopicId)
-    } else {
-        let topic = view.topic(&data.name);
-        topic.ok_or(ErrorCode::UnknownTopicOrPartition)
-    };
-    let topic = topic.map_err(Refusal::from).and_then(|topic| {
-        let is_admin = cx.client_id.as_deref() == Some(ADMIN_CLIENT);
-        if topic.internal && !is_admin {
-            return Err(Refusal::new(
-                ErrorCode::InvalidTopicException,
-                "the topic is the server's own",
-            ));
-        }
-        Ok(topic)
-    });
+    let target = target(cx, &data);
     let partitions = data.partition_data.into_iter().map(|partition| {
-        let appending = match (terms, &topic) {
+        let appending = match (terms, &target) {
             (Err(refusal), _) | (_, Err(refusal)) => Err(refusal.clone()),
-            (Ok(terms), Ok(topic)) => append(terms, topic, partition.index, partition.records),
+            (Ok(terms), Ok(target)) => append(terms, target, partition.index, partition.records),
         };
         (partition.index, appending)
     });
@@ -147,20 +137,49 @@ fn append_topic(
     }
 }
 
+fn target(cx: &Context, data: &TopicProduceData) -> Result<Target, Refusal> {
+    let view = &cx.broker.catalog.view;
+    let topic = if cx.version >= 13 {
+        let topic = view.topic_by_id(data.topic_id);
+        topic.ok_or(ErrorCode::UnknownTopicId)?
+    } else {
+        let topic = view.topic(&data.name);
+        topic.ok_or(ErrorCode::UnknownTopicOrPartition)?
+    };
+    if topic.internal && cx.client_id.as_deref() != Some(ADMIN_CLIENT) {
+        return Err(Refusal::new(
+            ErrorCode::InvalidTopicException,
+            "the topic is the server's own",
+        ));
+    }
+    let metrics = cx.broker.metrics.topic(topic.id);
+    Ok(Target { topic, metrics })
+}
+
 fn append(
     terms: &Terms<'_>,
-    topic: &Arc<Topic>,
+    target: &Target,
     index: i32,
     records: Option<Bytes>,
 ) -> Result<Pending<Appended>, Refusal> {
-    let broker = &terms.cx.broker;
-    let partition = broker.partition(topic, index)?;
+    let partition = terms.cx.broker.partition(&target.topic, index)?;
     let records = records.filter(|records| !records.is_empty());
     let records = records.ok_or(Refusal::new(ErrorCode::InvalidRecord, "no records"))?;
-    let batch = Batch::parse(records, topic.settings.max_message_bytes)
+    let batch = Batch::parse(records, target.topic.settings.max_message_bytes)
         .map_err(|error| Refusal::from(&error))?;
     let header = batch.header();
-    if header.codec() > ZSTD || (header.codec() == ZSTD && terms.cx.version < 7) {
+    check_version(header, terms.cx.version)?;
+    let appending = partition.append(&batch, Origin::Client, terms.durability, terms.now_ms);
+    if !matches!(&appending, Pending::Ready(Some(Err(_)))) {
+        let records = u64::try_from(header.count).unwrap_or(0);
+        target.metrics.appended(header.bytes as u64, records);
+    }
+    Ok(appending)
+}
+
+/// Whether this version of the request, and this server, know what is in the batch.
+fn check_version(header: &BatchHeader, version: i16) -> Result<(), Refusal> {
+    if header.codec() > ZSTD || (header.codec() == ZSTD && version < 7) {
         return Err(Refusal::new(
             ErrorCode::UnsupportedCompressionType,
             "the codec is not one that this version of the request may carry",
@@ -172,15 +191,7 @@ fn append(
             TRANSACTIONS_ARE_NOT_SPOKEN,
         ));
     }
-    let (bytes, records) = (
-        header.bytes as u64,
-        u64::try_from(header.count).unwrap_or(0),
-    );
-    let appending = partition.append(&batch, Origin::Client, terms.durability, terms.now_ms);
-    if !matches!(&appending, Pending::Ready(Some(Err(_)))) {
-        broker.metrics.topic(topic.id).appended(bytes, records);
-    }
-    Ok(appending)
+    Ok(())
 }
 
 /// Wait for every acknowledgement, `timeout` in all. Also says whether any partition failed.

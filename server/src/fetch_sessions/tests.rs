@@ -1,3 +1,5 @@
+use ratel_storage::Offset;
+
 use super::*;
 
 fn entry(index: i32) -> Entry {
