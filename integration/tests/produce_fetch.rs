@@ -10,11 +10,15 @@ use kafka_protocol::messages::delete_records_request::{
 };
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::offset_for_leader_epoch_request::{
+    OffsetForLeaderPartition, OffsetForLeaderTopic,
+};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
     CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeLogDirsRequest,
     FetchRequest, FetchResponse, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest,
-    ProduceRequest, ProduceResponse, TopicName,
+    OffsetForLeaderEpochRequest, ProduceRequest, ProduceResponse, TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
 use ratel_integration::{RawClient, TestBroker};
@@ -405,6 +409,55 @@ async fn l_3_l_4_times_are_found_before_and_after_a_restart() {
     }
 }
 
+async fn leader_epoch(client: &mut RawClient) -> i32 {
+    let topic = MetadataRequestTopic::default().with_name(Some(name(TOPIC)));
+    let request = MetadataRequest::default().with_topics(Some(vec![topic]));
+    client.send(12, &request).await.topics[0].partitions[0].leader_epoch
+}
+
+/// `(code, epoch, end)` for an epoch, asked by a client that knows `current`.
+async fn epoch_end(client: &mut RawClient, current: i32, epoch: i32) -> (i16, i32, i64) {
+    let partition = OffsetForLeaderPartition::default()
+        .with_current_leader_epoch(current)
+        .with_leader_epoch(epoch);
+    let topic = OffsetForLeaderTopic::default()
+        .with_topic(name(TOPIC))
+        .with_partitions(vec![partition]);
+    let request = OffsetForLeaderEpochRequest::default()
+        .with_replica_id((-1).into())
+        .with_topics(vec![topic]);
+    let response = client.send(4, &request).await;
+    let found = &response.topics[0].partitions[0];
+    (found.error_code, found.leader_epoch, found.end_offset)
+}
+
+#[tokio::test]
+async fn f_7_l_6_a_crash_raises_the_leader_epoch_and_the_old_one_is_fenced() {
+    let (mut broker, mut client) = started(1, &[]).await;
+    put(&mut client, bytes(builder(&["a", "b"]))).await;
+    let old = leader_epoch(&mut client).await;
+    broker.crash();
+    broker.restart().await;
+    let mut client = RawClient::connect(broker.addr()).await;
+    let new = leader_epoch(&mut client).await;
+    assert!(new > old, "{new} after {old}");
+    put(&mut client, bytes(builder(&["c"]))).await;
+    for (epoch, code) in [(old, 74), (new, 0), (new + 1, 75), (-1, 0)] {
+        let mut request = fetch(&[(0, 0)]);
+        request.topics[0].partitions[0].current_leader_epoch = epoch;
+        let response = client.send(12, &request).await;
+        assert_eq!(response.responses[0].partitions[0].error_code, code);
+    }
+    assert_eq!(epoch_end(&mut client, old, old).await, (74, -1, -1));
+    assert_eq!(epoch_end(&mut client, new, old).await, (0, old, 2));
+    assert_eq!(epoch_end(&mut client, -1, new).await, (0, new, 3));
+    assert_eq!(epoch_end(&mut client, -1, new + 1).await, (0, -1, -1));
+    // A clean stop keeps the epoch.
+    broker.restart().await;
+    let mut client = RawClient::connect(broker.addr()).await;
+    assert_eq!(leader_epoch(&mut client).await, new);
+}
+
 #[tokio::test]
 async fn d_1_deleted_records_stay_deleted_across_a_crash() {
     let (mut broker, mut client) = started(1, &[]).await;
@@ -459,7 +512,7 @@ async fn m_2_a_topic_that_somebody_produces_to_is_made_when_metadata_is_asked_fo
     let broker = TestBroker::start().await;
     let mut client = RawClient::connect(broker.addr()).await;
     assert_eq!(put(&mut client, bytes(builder(&["a"]))).await, (3, -1));
-    let topic = kafka_protocol::messages::metadata_request::MetadataRequestTopic::default();
+    let topic = MetadataRequestTopic::default();
     let topics = vec![topic.with_name(Some(name(TOPIC)))];
     let request = MetadataRequest::default().with_topics(Some(topics));
     let response = client.send(1, &request).await;
