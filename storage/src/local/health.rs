@@ -26,8 +26,16 @@ impl Health {
         }
     }
 
-    /// An error unless all is well.
+    /// An error once a failure stopped the engine: what is synced may not be acknowledged.
     pub fn check(&self) -> Result<(), StorageError> {
+        if self.is_poisoned() {
+            return Err(StorageError::Poisoned);
+        }
+        Ok(())
+    }
+
+    /// An error unless something may be appended or changed.
+    pub fn check_open(&self) -> Result<(), StorageError> {
         match self.state.load(Ordering::Acquire) {
             WELL => Ok(()),
             CLOSED => Err(StorageError::Closed),

@@ -7,7 +7,13 @@
 //! ```
 //! `FORMAT.md` draws each file.
 
+mod boot;
+mod checkpoint;
+mod cut;
+mod fields;
+mod files;
 mod flusher;
+mod handles;
 mod health;
 mod journal;
 mod open;
@@ -15,19 +21,28 @@ mod partition;
 mod read;
 mod start;
 mod time;
+mod upkeep;
+mod workers;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 
 use crate::disk::Disk;
 use crate::engine::Pending;
-use crate::local::flusher::{Flusher, Source};
+use crate::local::checkpoint::Section;
+use crate::local::flusher::Flusher;
+use crate::local::handles::{CountedDisk, Handles};
 use crate::local::health::Health;
 use crate::local::journal::Journal;
 use crate::local::partition::LocalPartition;
+use crate::local::upkeep::Schedule;
+use crate::local::workers::Workers;
 use crate::{Engine, LogSettings, Partition, PartitionId, StorageError};
 
 pub use flusher::{OnRound, RoundEvent};
@@ -43,6 +58,12 @@ pub struct LocalOptions {
     pub producer_expiration_ms: i64,
     /// Producers remembered by one partition at most; the longest silent go first.
     pub producers_max: usize,
+    /// Files kept open at most; well below the process's limit of descriptors.
+    pub open_files_max: usize,
+    /// How often a checkpoint is written: as much is scanned after a crash.
+    pub checkpoint_interval_ms: i64,
+    /// `log.retention.check.interval.ms`.
+    pub retention_check_ms: i64,
     /// Called once, with one sentence, when a disk failure ends the engine: the process must exit
     /// non-zero within a second (DC5).
     pub on_fatal: OnFatal,
@@ -56,6 +77,9 @@ impl Default for LocalOptions {
             boot_id: String::new(),
             producer_expiration_ms: 86_400_000,
             producers_max: 10_000,
+            open_files_max: 4096,
+            checkpoint_interval_ms: 60_000,
+            retention_check_ms: 300_000,
             on_fatal: Arc::new(|_| {}),
             on_round: Arc::new(|_| {}),
         }
@@ -65,16 +89,43 @@ impl Default for LocalOptions {
 /// What all partitions share.
 pub(crate) struct Shared {
     pub disk: Arc<dyn Disk>,
+    pub root: PathBuf,
     pub topics_dir: PathBuf,
     pub options: LocalOptions,
     pub health: Arc<Health>,
     pub flusher: Flusher,
+    pub workers: Workers,
+    /// Counts the open files.
+    pub handles: Handles,
+    partitions: DashMap<PartitionId, Arc<LocalPartition>>,
+    /// The last checkpoint's sections of partitions that were not opened yet.
+    sections: Mutex<HashMap<PartitionId, Bytes>>,
+    schedule: Mutex<Schedule>,
+    /// Length and CRC of the checkpoint on disk.
+    last_checkpoint: Mutex<Option<(usize, u32)>>,
+    /// The wall time at start, ms.
+    pub opened_ms: i64,
+    /// Whether only the process died since the last run (DC6).
+    pub is_same_boot: bool,
+    leader_epoch: AtomicI32,
+    last_epoch: i32,
+    /// Whether a segment was rolled since the last checkpoint.
+    pub rolled: AtomicBool,
+    /// Whether the disk was full since the last upkeep.
+    pub is_full: AtomicBool,
+    cut_bytes: AtomicU64,
 }
 
 /// Logs in the files of one directory.
 pub struct LocalEngine {
     shared: Arc<Shared>,
-    partitions: DashMap<PartitionId, Arc<LocalPartition>>,
+}
+
+impl Drop for LocalEngine {
+    fn drop(&mut self) {
+        // Partitions hold what is shared, which holds them.
+        self.shared.partitions.clear();
+    }
 }
 
 /// Lock, whatever happened to the last holder: a panic leaves no half-made change in here.
@@ -98,13 +149,18 @@ impl LocalEngine {
         options: LocalOptions,
         now_ms: i64,
     ) -> Result<Arc<Self>, StorageError> {
-        let _ = now_ms;
+        let handles = Handles::default();
+        let disk: Arc<dyn Disk> = Arc::new(CountedDisk::new(disk, handles.clone()));
         let topics_dir = root.join("topics");
         disk.create_dir(&topics_dir).map_err(io)?;
         disk.sync_dir(root).map_err(io)?;
+        if let Some(above) = root.parent() {
+            disk.sync_dir(above).map_err(io)?;
+        }
         let health = Arc::new(Health::new(Arc::clone(&options.on_fatal)));
         // Before anything looks at a segment: what was acknowledged may be in the journal alone.
         let journal = Journal::open(Arc::clone(&disk), root, &topics_dir).map_err(io)?;
+        let boot = boot::start(&*disk, root, &options.boot_id)?;
         let flusher = Flusher::start(
             Arc::clone(&disk),
             Arc::clone(&health),
@@ -114,20 +170,77 @@ impl LocalEngine {
         Ok(Arc::new(Self {
             shared: Arc::new(Shared {
                 disk,
+                root: root.to_owned(),
                 topics_dir,
                 options,
                 health,
                 flusher,
+                workers: Workers::default(),
+                handles,
+                partitions: DashMap::new(),
+                sections: Mutex::new(boot.sections),
+                schedule: Mutex::new(Schedule::new(now_ms)),
+                last_checkpoint: Mutex::default(),
+                opened_ms: now_ms,
+                is_same_boot: boot.is_same_boot,
+                leader_epoch: AtomicI32::new(boot.leader_epoch),
+                last_epoch: boot.last_epoch,
+                rolled: AtomicBool::new(false),
+                is_full: AtomicBool::new(false),
+                cut_bytes: AtomicU64::new(0),
             }),
-            partitions: DashMap::new(),
         }))
     }
 
+    /// Bytes that recovery cut off the ends of logs since the start (DC6).
+    #[must_use]
+    pub fn cut_bytes(&self) -> u64 {
+        self.shared.cut_bytes.load(Ordering::Relaxed)
+    }
+}
+
+impl Shared {
     fn all(&self) -> Vec<Arc<LocalPartition>> {
         self.partitions
             .iter()
             .map(|entry| Arc::clone(entry.value()))
             .collect()
+    }
+
+    /// What the last checkpoint holds of a partition.
+    fn section(&self, id: PartitionId) -> Option<Section> {
+        let body = lock(&self.sections).get(&id).cloned()?;
+        Section::decode(&body)
+    }
+
+    fn forget_section(&self, id: PartitionId) {
+        lock(&self.sections).remove(&id);
+    }
+
+    /// The epoch of appends.
+    fn leader_epoch(&self) -> i32 {
+        self.leader_epoch.load(Ordering::Acquire)
+    }
+
+    /// The epoch that no batch of an earlier run is above.
+    fn last_epoch(&self) -> i32 {
+        self.last_epoch
+    }
+
+    /// A log holds this epoch: if ours is lower, the boot file was lost. Go above it, durably.
+    fn raise_epoch(&self, seen: i32) -> Result<(), StorageError> {
+        if seen <= self.leader_epoch() {
+            return Ok(());
+        }
+        let _one = lock(&self.schedule);
+        let raised = seen.saturating_add(1).max(self.leader_epoch());
+        boot::write(&*self.disk, &self.root, raised, &self.options.boot_id).map_err(io)?;
+        self.leader_epoch.store(raised, Ordering::Release);
+        Ok(())
+    }
+
+    fn note_cut(&self, bytes: u64) {
+        self.cut_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 }
 
@@ -137,13 +250,13 @@ impl Engine for LocalEngine {
         id: PartitionId,
         settings: Arc<LogSettings>,
     ) -> Result<Arc<dyn Partition>, StorageError> {
-        if let Some(known) = self.partitions.get(&id) {
+        if let Some(known) = self.shared.partitions.get(&id) {
             known.set_settings(settings);
             return Ok(Arc::clone(known.value()) as Arc<dyn Partition>);
         }
-        self.shared.health.check()?;
+        self.shared.health.check_open()?;
         // Recovered under the entry's lock, so that nobody opens the same files twice.
-        match self.partitions.entry(id) {
+        match self.shared.partitions.entry(id) {
             Entry::Occupied(known) => {
                 known.get().set_settings(settings);
                 Ok(Arc::clone(known.get()) as Arc<dyn Partition>)
@@ -157,18 +270,19 @@ impl Engine for LocalEngine {
     }
 
     fn partition(&self, id: PartitionId) -> Option<Arc<dyn Partition>> {
-        let known = self.partitions.get(&id)?;
+        let known = self.shared.partitions.get(&id)?;
         Some(Arc::clone(known.value()) as Arc<dyn Partition>)
     }
 
     fn delete(&self, id: PartitionId) -> Result<(), StorageError> {
         let dir = self.shared.topics_dir.join(id.to_string());
-        if let Some((_, partition)) = self.partitions.remove(&id) {
+        if let Some((_, partition)) = self.shared.partitions.remove(&id) {
             partition.mark_deleted();
             // An append that holds the lock ends first: it must not write into a removed
             // directory.
             drop(lock(&partition.writer));
         }
+        self.shared.forget_section(id);
         self.shared.flusher.forget(id)?;
         match self.shared.disk.remove_dir(&dir) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
@@ -188,10 +302,7 @@ impl Engine for LocalEngine {
     }
 
     fn upkeep(&self, now_ms: i64) {
-        for partition in self.all() {
-            partition.upkeep(now_ms);
-        }
-        self.shared.flusher.upkeep(now_ms);
+        self.upkeep_now(now_ms);
     }
 
     fn complaints(&self) -> Vec<String> {
@@ -199,7 +310,7 @@ impl Engine for LocalEngine {
         if self.shared.health.is_poisoned() {
             complaints.push("a disk failure stopped the log".to_owned());
         }
-        for partition in self.all() {
+        for partition in self.shared.all() {
             if let Some(detail) = partition.damage() {
                 complaints.push(format!("partition {} is read-only: {detail}", partition.id));
             }
@@ -209,21 +320,6 @@ impl Engine for LocalEngine {
 
     fn close(&self) -> Pending<()> {
         Pending::ready(self.close_now())
-    }
-}
-
-impl LocalEngine {
-    fn close_now(&self) -> Result<(), StorageError> {
-        let sources: Vec<Arc<dyn Source>> = self
-            .all()
-            .into_iter()
-            .map(|partition| partition as Arc<dyn Source>)
-            .collect();
-        self.shared.flusher.sync(&sources)?;
-        self.shared.flusher.checkpoint()?;
-        self.shared.health.close();
-        self.shared.flusher.stop();
-        Ok(())
     }
 }
 

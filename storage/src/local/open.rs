@@ -1,16 +1,20 @@
-//! Opening a partition: what the disk holds of it, walked and mended.
+//! Opening a partition: what the checkpoint knows is believed, what lies behind its recovery
+//! point is walked, and what is torn or damaged is dealt with as DC6 says.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use crate::disk::Open;
+use crate::disk::{File, Open};
+use crate::local::checkpoint::Section;
 use crate::local::partition::{LocalPartition, Recovered};
-use crate::local::{Shared, io};
-use crate::log::Log;
+use crate::local::{Shared, cut, io, start};
 use crate::log::epochs::Epochs;
-use crate::log::recovery::{self, Begin};
+use crate::log::index::Index;
+use crate::log::recovery::{self, Begin, Walked};
 use crate::log::segment::{self, Segment};
 use crate::log::writer::Writer;
-use crate::{LogSettings, Offset, PartitionId, StorageError};
+use crate::log::{Found, Log};
+use crate::{LogSettings, Offset, PartitionId, Position, StorageError};
 
 /// Open a partition, recovering what a crash left.
 pub(super) fn partition(
@@ -19,65 +23,391 @@ pub(super) fn partition(
     settings: Arc<LogSettings>,
 ) -> Result<Arc<LocalPartition>, StorageError> {
     let dir = shared.topics_dir.join(id.to_string());
-    let entries = match shared.disk.list(&dir) {
-        Ok(entries) => Some(entries),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => return Err(io(error)),
-    };
-    let has_dir = entries.is_some();
-    let mut bases: Vec<(Offset, u64)> = entries
-        .unwrap_or_default()
-        .iter()
-        .filter_map(|entry| Some((segment::base_of(&entry.name, "log")?, entry.len)))
-        .collect();
-    bases.sort_unstable();
-    let mut writer = Writer::default();
-    let mut epochs = Epochs::default();
-    let mut segments = Vec::new();
-    let mut end = bases.first().map_or(Offset::ZERO, |(base, _)| *base);
-    let start = end;
-    for (base, len) in bases {
-        let file = shared
-            .disk
-            .open(&segment::path(&dir, base, "log"), Open::Write)
-            .map_err(io)?;
-        let mut segment = Segment::new(base, 0);
-        let begin = Begin {
-            position: 0,
-            expected: end,
-            epoch: 0,
-            epoch_max: i32::MAX,
-        };
-        let walked = recovery::walk(&*file, len, begin, |hop| {
-            let header = &hop.header;
-            let interval = settings.index_interval_bytes;
-            segment.push(hop.base(), header, header.max_timestamp, interval);
-            segment.verified.add(hop.position, hop.next());
-            epochs.note(header.leader_epoch, hop.base());
-            writer
-                .producers
-                .apply(header, hop.base(), header.max_timestamp);
-        })?;
-        if walked.stop.is_some() {
-            file.set_len(walked.position).map_err(io)?;
-        }
-        file.sync().map_err(io)?;
-        end = walked.end;
-        segment.file = Some(file);
-        segments.push(segment);
-    }
-    writer.end = end;
-    let log = Log::new(segments, start, end, epochs, 0);
+    let section = shared.section(id);
+    let (opening, has_dir) = Opening::list(shared, &dir, &settings, section.as_ref())?;
+    let (found, writer) = opening.recover()?;
+    let kept = found.damage.clone().map(|damage| Section {
+        damage: Some(damage),
+        ..section.unwrap_or_else(|| Section::empty(id))
+    });
+    let last_epoch = found.epochs.last();
+    shared.raise_epoch(last_epoch)?;
+    let log = Log::new(found, shared.leader_epoch());
     let recovered = Recovered {
         log,
         writer,
         has_dir,
+        kept,
     };
-    Ok(LocalPartition::new(
-        id,
-        dir,
-        Arc::clone(shared),
-        settings,
-        recovered,
-    ))
+    let shared = Arc::clone(shared);
+    let opened = LocalPartition::new(id, dir, shared, settings, recovered);
+    opened.shared.forget_section(id);
+    Ok(opened)
+}
+
+/// A partition being opened.
+struct Opening<'a> {
+    shared: &'a Shared,
+    dir: &'a Path,
+    settings: &'a LogSettings,
+    /// Segment files with their lengths, oldest first.
+    files: Vec<(Offset, Position)>,
+    section: Option<&'a Section>,
+    found: Found,
+    writer: Writer,
+    /// The epoch of the last batch.
+    epoch: i32,
+    /// Whether something was walked or cut: then it is synced before it is served.
+    touched: Vec<Arc<dyn File>>,
+    is_dir_touched: bool,
+}
+
+/// Whether the walk goes on with the next file.
+enum Next {
+    Go,
+    Stop,
+}
+
+impl<'a> Opening<'a> {
+    fn list(
+        shared: &'a Shared,
+        dir: &'a Path,
+        settings: &'a LogSettings,
+        section: Option<&'a Section>,
+    ) -> Result<(Self, bool), StorageError> {
+        let entries = match shared.disk.list(dir) {
+            Ok(entries) => Some(entries),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => return Err(io(error)),
+        };
+        let has_dir = entries.is_some();
+        let entries = entries.unwrap_or_default();
+        let mut files: Vec<_> = entries
+            .iter()
+            .filter_map(|entry| Some((segment::base_of(&entry.name, "log")?, entry.len)))
+            .collect();
+        files.sort_unstable();
+        let mut found = Found::default();
+        if entries.iter().any(|entry| entry.name == start::START) {
+            found.start = start::read(&*shared.disk, dir)?.unwrap_or_default();
+        }
+        let mut opening = Self {
+            shared,
+            dir,
+            settings,
+            files,
+            section,
+            found,
+            writer: Writer::default(),
+            epoch: 0,
+            touched: Vec::new(),
+            is_dir_touched: false,
+        };
+        opening.believe();
+        opening.drop_before_start()?;
+        Ok((opening, has_dir))
+    }
+
+    /// Take over what the checkpoint knows apart from segments.
+    fn believe(&mut self) {
+        let Some(section) = self.section else {
+            return;
+        };
+        self.found.start = self.found.start.max(section.start);
+        self.found.epochs = section.epochs.clone();
+        self.found.damage.clone_from(&section.damage);
+        for (id, producer) in &section.producers {
+            self.writer.producers.insert(*id, *producer);
+        }
+    }
+
+    /// Remove segments that lie wholly before the start: they were dropped, their files were to
+    /// go a little later.
+    fn drop_before_start(&mut self) -> Result<(), StorageError> {
+        let start = self.found.start;
+        let known = |base| {
+            self.section
+                .is_some_and(|section| section.segments.iter().any(|facts| facts.base == base))
+        };
+        let point = self.section.map(|section| section.end.segment);
+        let mut kept = Vec::new();
+        for (at, (base, len)) in self.files.iter().enumerate() {
+            let next = self.files.get(at + 1).map(|(next, _)| *next);
+            let is_before = next.is_some_and(|next| next <= start);
+            let is_dropped =
+                point.is_some_and(|point| *base < point) && *base < start && !known(*base);
+            if is_before || is_dropped {
+                cut::remove_segment(self.shared, self.dir, *base)?;
+            } else {
+                kept.push((*base, *len));
+            }
+        }
+        self.files = kept;
+        Ok(())
+    }
+
+    fn recover(mut self) -> Result<(Found, Writer), StorageError> {
+        let first = self.take_known();
+        let mut next = first;
+        while let Some((base, len)) = self.files.get(next).copied() {
+            if let Next::Stop = self.open_file(next, base, len)? {
+                break;
+            }
+            next += 1;
+        }
+        if let Some(section) = self.section
+            && self.found.damage.is_some()
+        {
+            // What is lost was there: nothing may be cut back to before it (DC7).
+            self.found.end = self.found.end.max(section.end.offset);
+        }
+        self.begin_at_start()?;
+        self.found.epochs.cut(self.found.end);
+        for file in &self.touched {
+            file.sync().map_err(io)?;
+        }
+        if self.is_dir_touched || !self.touched.is_empty() {
+            self.shared.disk.sync_dir(self.dir).map_err(io)?;
+        }
+        self.writer.end = self.found.end;
+        Ok((self.found, self.writer))
+    }
+
+    /// A start behind everything that is left (the start is synced after the log, so this takes
+    /// lost files): the log is empty and goes on there.
+    fn begin_at_start(&mut self) -> Result<(), StorageError> {
+        let start = self.found.start;
+        if self.found.end >= start {
+            return Ok(());
+        }
+        self.found.end = start;
+        if self.found.damage.is_none() {
+            for segment in std::mem::take(&mut self.found.segments) {
+                cut::remove_segment(self.shared, self.dir, segment.base)?;
+            }
+            self.is_dir_touched = true;
+        }
+        Ok(())
+    }
+
+    /// Take the segments up to the recovery point as the checkpoint has them. Gives the first
+    /// file that must be walked.
+    fn take_known(&mut self) -> usize {
+        let Some(section) = self.section else {
+            self.found.end = self
+                .files
+                .first()
+                .map_or(self.found.start, |(base, _)| *base);
+            self.found.start = self.found.start.max(self.found.end);
+            return 0;
+        };
+        let point = section.end;
+        let start = self.found.start;
+        for (at, facts) in section.segments.iter().enumerate() {
+            let upper = section
+                .segments
+                .get(at + 1)
+                .map_or(point.offset, |next| next.base);
+            if upper <= start && facts.base != point.segment {
+                continue;
+            }
+            match self.files.iter().find(|(base, _)| *base == facts.base) {
+                Some((_, len)) if *len >= facts.size => {
+                    if facts.base != point.segment {
+                        self.found.segments.push(Segment::from_facts(facts));
+                    }
+                }
+                _ if upper <= start => {}
+                Some((_, len)) => self.damage(
+                    facts.base,
+                    format!("{len} bytes where {} were synced", facts.size),
+                ),
+                None => self.damage(facts.base, "the file is missing".to_owned()),
+            }
+        }
+        self.found.end = point.offset;
+        self.epoch = self.found.epochs.last().max(0);
+        if self.found.damage.is_some() {
+            return self.take_again();
+        }
+        let walked = self
+            .files
+            .partition_point(|(base, _)| *base < point.segment);
+        // The point's segment went with a later start: begin with what is left.
+        if let Some((base, _)) = self.files.get(walked)
+            && *base > point.offset
+            && *base <= start
+        {
+            self.found.end = *base;
+        }
+        walked
+    }
+
+    /// The checkpoint does not fit the files: look at everything that is there.
+    fn take_again(&mut self) -> usize {
+        self.found.segments.clear();
+        self.found.epochs = Epochs::default();
+        self.found.end = self
+            .files
+            .first()
+            .map_or(self.found.start, |(base, _)| *base);
+        self.found.start = self.found.start.max(self.found.end);
+        self.epoch = 0;
+        0
+    }
+
+    fn damage(&mut self, base: Offset, why: String) {
+        let path = segment::path(self.dir, base, "log");
+        let detail = format!("{}: {why}", path.display());
+        tracing::error!("{detail}: read-only from here on");
+        self.found.damage.get_or_insert(detail);
+    }
+
+    /// What stands in front of the recovery point in this file.
+    fn known_front(&self, base: Offset) -> Option<Segment> {
+        let section = self.section.filter(|_| self.found.damage.is_none())?;
+        let facts = section.segments.last()?;
+        (facts.base == base && section.end.segment == base).then(|| Segment::from_facts(facts))
+    }
+
+    fn open_file(&mut self, at: usize, base: Offset, len: Position) -> Result<Next, StorageError> {
+        let opened_ms = self.shared.opened_ms;
+        let mut segment = match self.known_front(base) {
+            Some(known) => known,
+            None => {
+                // Its entry in the directory may not be durable yet.
+                self.is_dir_touched = true;
+                let mut unknown = Segment::new(base, opened_ms);
+                unknown.index = Index::Unloaded;
+                unknown
+            }
+        };
+        if len == segment.size {
+            if len > 0 || base == self.found.end {
+                self.found.segments.push(segment);
+            } else if self.found.damage.is_none() {
+                cut::remove_segment(self.shared, self.dir, base)?;
+            }
+            return Ok(Next::Go);
+        }
+        let path = segment::path(self.dir, base, "log");
+        let file = self.shared.disk.open(&path, Open::Write).map_err(io)?;
+        self.touched.push(Arc::clone(&file));
+        loop {
+            let walked = self.walk(&*file, len, &mut segment)?;
+            let Some(why) = walked.stop else {
+                break;
+            };
+            let behind = recovery::resume(&*file, len, base, &walked, self.shared.last_epoch())?;
+            let is_behind = behind.is_some() || self.is_valid_behind(at + 1, &walked)?;
+            let is_torn = !is_behind || !self.shared.is_same_boot;
+            if is_torn && self.found.damage.is_none() {
+                self.cut(at, &file, &walked, len, is_behind, why)?;
+                if segment.size > 0 || base == self.found.end {
+                    self.found.segments.push(segment);
+                }
+                return Ok(Next::Stop);
+            }
+            self.damage(base, format!("byte {}: {why}", walked.position));
+            let Some(hop) = behind else {
+                break;
+            };
+            segment.size = hop.position;
+            self.found.end = hop.base();
+        }
+        if self.found.damage.is_some()
+            && let Some((next, _)) = self.files.get(at + 1)
+        {
+            self.found.end = self.found.end.max(*next);
+        }
+        segment.size = segment.size.min(len);
+        self.found.segments.push(segment);
+        Ok(Next::Go)
+    }
+
+    fn walk(
+        &mut self,
+        file: &dyn File,
+        len: Position,
+        segment: &mut Segment,
+    ) -> Result<Walked, StorageError> {
+        let begin = Begin {
+            position: segment.size,
+            expected: self.found.end,
+            epoch: self.epoch,
+            epoch_max: self.shared.last_epoch(),
+        };
+        let interval = self.settings.index_interval_bytes;
+        let (epochs, producers) = (&mut self.found.epochs, &mut self.writer.producers);
+        let (limit, now_ms) = (self.shared.options.producers_max, self.shared.opened_ms);
+        let walked = recovery::walk(file, len, begin, |hop| {
+            let header = &hop.header;
+            segment.push(hop.base(), header, header.max_timestamp, interval);
+            segment.verified.add(hop.position, hop.next());
+            epochs.note(header.leader_epoch, hop.base());
+            if header.producer_id >= 0 && !producers.contains(header.producer_id) {
+                producers.limit(limit);
+            }
+            producers.apply(header, hop.base(), now_ms);
+        })?;
+        self.found.end = walked.end;
+        self.epoch = walked.epoch;
+        Ok(walked)
+    }
+
+    /// Whether a later file holds a batch that could follow.
+    fn is_valid_behind(&self, from: usize, walked: &Walked) -> Result<bool, StorageError> {
+        for (base, len) in &self.files[from.min(self.files.len())..] {
+            let path = segment::path(self.dir, *base, "log");
+            let file = self.shared.disk.open(&path, Open::Read).map_err(io)?;
+            let begin = Walked {
+                position: 0,
+                ..*walked
+            };
+            let epoch_max = self.shared.last_epoch();
+            if recovery::resume(&*file, *len, *base, &begin, epoch_max)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Cut the log where the walk stopped. What could still be of use is kept beside it.
+    fn cut(
+        &mut self,
+        at: usize,
+        file: &Arc<dyn File>,
+        walked: &Walked,
+        len: Position,
+        is_behind: bool,
+        why: &str,
+    ) -> Result<(), StorageError> {
+        let (base, _) = self.files[at];
+        let (disk, dir) = (&*self.shared.disk, self.dir);
+        let bytes = len - walked.position;
+        let path = segment::path(dir, base, "log");
+        tracing::warn!(
+            bytes, kept = is_behind, position = walked.position, end = %walked.end,
+            "{}: {why}: cut", path.display()
+        );
+        self.shared.note_cut(bytes);
+        self.is_dir_touched = true;
+        if is_behind {
+            cut::keep_tail(disk, dir, base, &**file, walked.position, len)?;
+        }
+        let is_empty = walked.position == 0 && base != self.found.end;
+        if is_empty {
+            cut::remove_segment(self.shared, dir, base)?;
+        } else {
+            file.set_len(walked.position).map_err(io)?;
+        }
+        for (base, _) in &self.files[at + 1..] {
+            if is_behind {
+                cut::keep_segment(disk, dir, *base)?;
+            } else {
+                cut::remove_segment(self.shared, dir, *base)?;
+            }
+        }
+        Ok(())
+    }
 }

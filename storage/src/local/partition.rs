@@ -6,18 +6,21 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
+use rustix::io::Errno;
 use tokio::sync::{Notify, oneshot};
 
 use crate::batch::BatchHeader;
 use crate::disk::{File, Open};
 use crate::engine::Pending;
+use crate::local::checkpoint::Section;
 use crate::local::flusher::{Dirty, DirtyFile, Source};
 use crate::local::{Shared, lock};
 use crate::log::index::Index;
-use crate::log::segment::{self, Segment};
+use crate::log::segment;
 use crate::log::writer::{Active, Head, Writer};
 use crate::log::{Log, Place, Written, checks};
 use crate::{
@@ -51,6 +54,10 @@ pub(crate) struct State {
     /// Whether the partition's directory has no durable entry in its own parent.
     is_dir_new: bool,
     is_deleted: bool,
+    /// Segments that were dropped: their base offset, and when their files go, wall time, ms.
+    pub doomed: Vec<(Offset, Option<i64>)>,
+    /// What the checkpoint must go on saying of a partition that was found damaged.
+    pub kept: Option<Section>,
 }
 
 /// One partition.
@@ -64,6 +71,8 @@ pub(crate) struct LocalPartition {
     settings: RwLock<Arc<LogSettings>>,
     pub(super) writer: Mutex<Writer>,
     state: Mutex<State>,
+    /// Held while the start moves.
+    pub(super) start_mover: Mutex<()>,
 }
 
 /// What a partition is opened with.
@@ -72,6 +81,8 @@ pub(crate) struct Recovered {
     pub writer: Writer,
     /// Whether its directory exists.
     pub has_dir: bool,
+    /// What the checkpoint must go on saying of it, if it is damaged.
+    pub kept: Option<Section>,
 }
 
 /// A batch in the file, and what its answer waits for.
@@ -95,6 +106,7 @@ impl LocalPartition {
             this: Weak::clone(this),
             settings: RwLock::new(settings),
             writer: Mutex::new(recovered.writer),
+            start_mover: Mutex::new(()),
             state: Mutex::new(State {
                 log: recovered.log,
                 waiters: VecDeque::new(),
@@ -103,6 +115,8 @@ impl LocalPartition {
                 is_queued: false,
                 is_dir_new: !recovered.has_dir,
                 is_deleted: false,
+                doomed: Vec::new(),
+                kept: recovered.kept,
             }),
         })
     }
@@ -118,6 +132,13 @@ impl LocalPartition {
             .settings
             .write()
             .unwrap_or_else(PoisonError::into_inner) = settings;
+    }
+
+    /// A handle of this partition that may be kept.
+    pub(super) fn this(&self) -> Arc<Self> {
+        self.this
+            .upgrade()
+            .expect("whoever calls holds the partition")
     }
 
     /// What readers look at.
@@ -146,7 +167,7 @@ impl LocalPartition {
         }
         let mut head = Head::new(batch, settings.timestamp_type, now_ms);
         let mut writer = lock(&self.writer);
-        self.shared.health.check()?;
+        self.shared.health.check_open()?;
         let leader_epoch = self.check_writable()?;
         if let Some(sent) = writer.producers.check(batch.header())? {
             return Ok(self.duplicate(sent.base, sent.end, durability));
@@ -254,7 +275,7 @@ impl LocalPartition {
         step
     }
 
-    fn after(&self, asks: bool, woken: Vec<Arc<Notify>>) {
+    pub(super) fn after(&self, asks: bool, woken: Vec<Arc<Notify>>) {
         if asks && let Some(this) = self.this.upgrade() {
             self.shared.flusher.request(this);
         }
@@ -326,8 +347,7 @@ impl LocalPartition {
         let path = segment::path(&self.dir, base, "log");
         let file = self
             .shared
-            .disk
-            .open(&path, Open::Write)
+            .open_segment_file(&path, Open::Write)
             .map_err(|error| self.refused(error))?;
         if let Some(last) = self.state().log.segment_mut(base) {
             if let Index::Mapped(index) = &last.index {
@@ -352,10 +372,12 @@ impl LocalPartition {
                 .map_err(|error| self.refused(error))?;
         }
         let path = segment::path(&self.dir, end, "log");
-        let file = disk
-            .open(&path, Open::Truncate)
+        let file = self
+            .shared
+            .open_segment_file(&path, Open::Truncate)
             .map_err(|error| self.refused(error))?;
         self.state().log.roll(Arc::clone(&file), now_ms);
+        self.shared.rolled.store(true, Ordering::Relaxed);
         Ok(Active {
             file,
             base: end,
@@ -382,7 +404,7 @@ impl LocalPartition {
 
     /// What a failed open, write or rename means (DC5).
     pub(super) fn refused(&self, error: io::Error) -> StorageError {
-        refused(&self.shared, self.id, error)
+        self.shared.refused(&self.id.to_string(), error)
     }
 
     /// No more of this partition: waiters and watchers are let go.
@@ -416,8 +438,7 @@ impl LocalPartition {
         let path = segment::path(&self.dir, base, "log");
         let file = self
             .shared
-            .disk
-            .open(&path, Open::Write)
+            .open_segment_file(&path, Open::Write)
             .map_err(read_failed)?;
         if let Some(segment) = self.state().log.segment_mut(base) {
             segment.file.get_or_insert_with(|| Arc::clone(&file));
@@ -427,24 +448,45 @@ impl LocalPartition {
     }
 }
 
-/// What a failed open, write or rename means (DC5).
-pub(crate) fn refused(shared: &Shared, id: PartitionId, error: io::Error) -> StorageError {
-    use rustix::io::Errno;
-    match Errno::from_io_error(&error) {
-        Some(Errno::NOSPC | Errno::DQUOT) => StorageError::DiskFull,
-        Some(Errno::MFILE | Errno::NFILE) => StorageError::TooManyFiles,
-        _ => {
-            shared
-                .health
-                .fatal(&format!("a write to {id} failed: {error}"));
-            StorageError::Poisoned
+impl Shared {
+    /// What a failed open, write or rename means (DC5).
+    pub(super) fn refused(&self, what: &str, error: io::Error) -> StorageError {
+        match Errno::from_io_error(&error) {
+            Some(Errno::NOSPC | Errno::DQUOT) => {
+                self.is_full.store(true, Ordering::Relaxed);
+                StorageError::DiskFull
+            }
+            Some(Errno::MFILE | Errno::NFILE) => StorageError::TooManyFiles,
+            _ => {
+                self.health
+                    .fatal(&format!("a write to {what} failed: {error}"));
+                StorageError::Poisoned
+            }
+        }
+    }
+
+    /// Open a segment. Without a descriptor left, idle ones are closed first.
+    pub(super) fn open_segment_file(&self, path: &Path, how: Open) -> io::Result<Arc<dyn File>> {
+        if self.handles.open() >= self.options.open_files_max {
+            self.close_idle_files();
+        }
+        match self.disk.open(path, how) {
+            Err(error)
+                if matches!(
+                    Errno::from_io_error(&error),
+                    Some(Errno::MFILE | Errno::NFILE)
+                ) =>
+            {
+                self.close_all_idle();
+                self.disk.open(path, how)
+            }
+            opened => opened,
         }
     }
 }
 
 /// A failed read harms nothing but the answer.
 pub(crate) fn read_failed(error: io::Error) -> StorageError {
-    use rustix::io::Errno;
     match Errno::from_io_error(&error) {
         Some(Errno::MFILE | Errno::NFILE) => StorageError::TooManyFiles,
         _ => StorageError::Io(Arc::new(error)),
@@ -452,6 +494,16 @@ pub(crate) fn read_failed(error: io::Error) -> StorageError {
 }
 
 impl State {
+    /// Whether the partition was deleted.
+    pub fn is_deleted(&self) -> bool {
+        self.is_deleted
+    }
+
+    /// Whether somebody waits for a sync.
+    pub fn has_waiters(&self) -> bool {
+        !self.waiters.is_empty()
+    }
+
     /// Whether the flusher must be asked: not if it was asked and has not come yet.
     fn asks(&mut self) -> bool {
         !std::mem::replace(&mut self.is_queued, true)
@@ -595,7 +647,14 @@ impl Partition for LocalPartition {
     }
 
     fn read(&self, request: ReadRequest) -> Pending<Read> {
-        Pending::ready(self.read_now(&request))
+        match self.read_at_hand(&request) {
+            Ok(Some(read)) => Pending::ready(Ok(read)),
+            Ok(None) => {
+                let this = self.this();
+                self.shared.workers.run(move || this.read_now(&request))
+            }
+            Err(error) => Pending::ready(Err(error)),
+        }
     }
 
     fn offsets(&self) -> Offsets {
@@ -628,11 +687,15 @@ impl Partition for LocalPartition {
     }
 
     fn offset_at(&self, query: TimeQuery, bound: crate::Bound) -> Pending<Option<TimedOffset>> {
-        Pending::ready(self.offset_at_now(query, bound))
+        let this = self.this();
+        self.shared
+            .workers
+            .run(move || this.offset_at_now(query, bound))
     }
 
     fn advance_start(&self, to: Offset) -> Pending<Offset> {
-        Pending::ready(self.advance_start_now(to))
+        let this = self.this();
+        self.shared.workers.run(move || this.advance_start_now(to))
     }
 
     fn producers(&self) -> Vec<ProducerSummary> {
@@ -659,9 +722,4 @@ impl Partition for LocalPartition {
     fn damage(&self) -> Option<String> {
         self.state().log.damage.clone()
     }
-}
-
-/// A segment's files, for removal.
-pub(crate) fn files_of(partition: &LocalPartition, segment: &Segment) -> [PathBuf; 2] {
-    ["log", "index"].map(|ending| segment::path(&partition.dir, segment.base, ending))
 }

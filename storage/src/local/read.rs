@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::disk::{File, Open};
 use crate::local::partition::{LocalPartition, read_failed};
-use crate::log::index::{Covered, Index, IndexFile};
+use crate::log::index::{Index, IndexFile};
 use crate::log::reader::{self, Wanted, Window};
 use crate::log::segment::{self, Segment};
 use crate::log::{Located, Look};
@@ -14,18 +14,49 @@ use crate::{Offset, Read, ReadRequest, Slice, StorageError};
 const LOOKS_MAX: usize = 3;
 
 impl LocalPartition {
+    /// Read whole batches if that takes no more than a look-up and a small read from the page
+    /// cache; `None` if something must be opened, rebuilt or verified first.
+    pub(super) fn read_at_hand(&self, request: &ReadRequest) -> Result<Option<Read>, StorageError> {
+        let (offsets, look, behind_active) = self.look(request)?;
+        let records = match look {
+            Look::Empty => None,
+            Look::NeedsIndex(_) | Look::Missing => return Ok(None),
+            Look::Found(located) => {
+                let Some(file) = located.file.as_ref() else {
+                    return Ok(None);
+                };
+                if located.verified <= located.from {
+                    return Ok(None);
+                }
+                match reader::span(&**file, &located, &Wanted::of(request)) {
+                    Ok(Some(span)) if span.1 <= located.verified => {
+                        Some(reader::slice(file, span)?)
+                    }
+                    Ok(None) if located.bound <= located.verified => None,
+                    Ok(_) | Err(StorageError::CorruptBatch(_)) => return Ok(None),
+                    Err(error) => return Err(error),
+                }
+            }
+        };
+        Ok(Some(Read {
+            records,
+            offsets,
+            behind_active,
+        }))
+    }
+
     /// Read whole batches; blocks for the disk.
     pub(super) fn read_now(&self, request: &ReadRequest) -> Result<Read, StorageError> {
         let mut looks = 0;
         loop {
-            let look = self.look(request)?;
-            let offsets = look.0;
-            let records = match look.1 {
+            let (offsets, look, behind_active) = self.look(request)?;
+            let records = match look {
                 Look::Empty => Ok(None),
                 Look::NeedsIndex(base) => {
                     self.load_index(base)?;
                     continue;
                 }
+                Look::Missing => Err(self.damaged_at(request.from, 0, "the file is missing")),
                 Look::Found(located) => self.read_located(request, located),
             };
             match records {
@@ -33,7 +64,7 @@ impl LocalPartition {
                     return Ok(Read {
                         records,
                         offsets,
-                        behind_active: look.2,
+                        behind_active,
                     });
                 }
                 // The segment was deleted between the look and the open: look again.
@@ -61,26 +92,40 @@ impl LocalPartition {
         mut located: Located,
     ) -> Result<Option<Slice>, StorageError> {
         let file = self.file(located.segment, located.file.take())?;
-        let wanted = Wanted {
-            from: request.from,
-            max_bytes: request.max_bytes as u64,
-            at_least_one: request.at_least_one,
-        };
+        let wanted = Wanted::of(request);
         match reader::span(&*file, &located, &wanted) {
-            Ok(None) => return Ok(None),
+            Ok(None) if located.bound <= located.verified => {
+                return self.nothing_here(request, &located);
+            }
             Ok(Some(span)) if span.1 <= located.verified => {
                 return reader::slice(&file, span).map(Some);
             }
-            Ok(Some(_)) | Err(StorageError::CorruptBatch(_)) => {}
+            Ok(_) | Err(StorageError::CorruptBatch(_)) => {}
             Err(error) => return Err(error),
         }
         self.verify(&*file, &mut located, &wanted)?;
         match reader::span(&*file, &located, &wanted) {
-            Ok(None) => Ok(None),
+            Ok(None) => self.nothing_here(request, &located),
             Ok(Some(span)) => reader::slice(&file, span).map(Some),
             Err(StorageError::CorruptBatch(why)) => Err(self.damaged(located.segment, why)),
             Err(error) => Err(error),
         }
+    }
+
+    /// Nothing is to be given: because of the limits, or because what should be here is lost.
+    fn nothing_here(
+        &self,
+        request: &ReadRequest,
+        located: &Located,
+    ) -> Result<Option<Slice>, StorageError> {
+        if !request.at_least_one {
+            return Ok(None);
+        }
+        match &self.state().log.damage {
+            Some(_) if located.bound == located.size => {}
+            _ => return Ok(None),
+        }
+        Err(self.damaged_at(located.segment, located.size, "nothing where records were"))
     }
 
     /// Check what was not looked at since start-up, and bound the read to what is good (DC6).
@@ -136,42 +181,32 @@ impl LocalPartition {
             None => return Ok(()),
         };
         let path = segment::path(&self.dir, base, "index");
-        let usable = |index: &IndexFile| index.covered.base == base && index.covered.bytes == size;
-        let mapped = self.shared.disk.map(&path).ok().and_then(|bytes| {
-            let index = IndexFile::decode(bytes).ok()?;
-            usable(&index).then_some(index)
-        });
-        if let Some(index) = mapped {
-            self.state().log.set_index(base, index);
+        let found = self.shared.disk.map(&path).ok();
+        let found = found.and_then(|bytes| IndexFile::decode(bytes).ok());
+        let found = found.filter(|file| file.covered.base == base && file.covered.bytes <= size);
+        if let Some(whole) = found.as_ref().filter(|file| file.covered.bytes == size) {
+            self.state()
+                .log
+                .set_index(base, Index::Mapped(whole.clone()), size);
             return Ok(());
         }
-        tracing::debug!(partition = %self.id, segment = %base, "rebuilding an index");
-        let rebuilt = self.rebuild_index(base, size)?;
-        let covered = Covered {
-            base,
-            bytes: size,
-            max_timestamp: rebuilt.max_timestamp,
-        };
-        let bytes = IndexFile::encode(&covered, &rebuilt.index.entries());
-        // It can be made again at any time: a full disk is no reason to refuse the read.
-        if let Err(error) = self.write_index(&path, &bytes) {
-            tracing::debug!(partition = %self.id, segment = %base, "index not written: {error}");
-        }
-        let mut state = self.state();
-        if let Some(segment) = state.log.segment_mut(base)
-            && matches!(segment.index, Index::Unloaded)
-        {
-            segment.index = rebuilt.index;
-        }
+        let rebuilt = self.rebuild_index(base, size, found)?;
+        self.state().log.set_index(base, rebuilt.index, 0);
         Ok(())
     }
 
-    fn rebuild_index(&self, base: Offset, size: u64) -> Result<Segment, StorageError> {
-        let file = self.file(base, None)?;
+    /// Go over the headers that the index file does not describe.
+    fn rebuild_index(
+        &self,
+        base: Offset,
+        size: u64,
+        found: Option<IndexFile>,
+    ) -> Result<Segment, StorageError> {
+        let file = self.open_segment(base)?;
         let interval = self.settings().index_interval_bytes;
         let mut segment = Segment::new(base, 0);
+        let mut expected = found.map_or(base, |found| segment.take_up(found));
         let mut window = Window::hopping(&*file, size);
-        let mut expected = base;
         while segment.size < size {
             match window.hop(segment.size) {
                 Ok(Some(hop)) if hop.base() == expected => {
@@ -191,7 +226,7 @@ impl LocalPartition {
     /// Write an index beside its place and move it there: half of one is never seen.
     pub(super) fn write_index(&self, path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
         let beside = path.with_extension("index.new");
-        let file: Arc<dyn File> = self.shared.disk.open(&beside, Open::Truncate)?;
+        let file = self.shared.disk.open(&beside, Open::Truncate)?;
         file.write_at(&[std::io::IoSlice::new(bytes)], 0)?;
         self.shared.disk.rename(&beside, path)
     }

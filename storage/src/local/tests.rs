@@ -10,6 +10,7 @@ use crate::{
 };
 
 mod basics;
+mod recovery;
 
 pub(super) const NOW_MS: i64 = 1_700_000_000_000;
 
@@ -48,6 +49,23 @@ impl Rig {
 
     pub fn open(&self, settings: LogSettings) -> Arc<dyn Partition> {
         self.engine.open(id(0), Arc::new(settings)).unwrap()
+    }
+
+    /// The process ends as it should, and comes back.
+    pub fn restart(self) -> Self {
+        let boot = self.boot.clone();
+        Self::on(self.close(), &boot)
+    }
+
+    /// The process ends as it should. Gives what is on the disk.
+    pub fn close(self) -> MemoryDisk {
+        wait(self.engine.close()).unwrap();
+        self.disk.crash()
+    }
+
+    /// The process dies. Gives what is on the disk.
+    pub fn stop(self) -> (MemoryDisk,) {
+        (self.disk.crash(),)
     }
 
     /// The process dies and comes back on the same boot.

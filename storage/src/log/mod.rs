@@ -4,8 +4,6 @@
 //! look at, under a lock that is never held over a write; [`writer::Writer`] is what only the one
 //! appender needs.
 
-#![allow(dead_code)] // Recovery and checkpoints use the rest.
-
 pub(crate) mod checks;
 pub(crate) mod epochs;
 pub(crate) mod index;
@@ -13,6 +11,7 @@ pub(crate) mod producers;
 pub(crate) mod ranges;
 pub(crate) mod reader;
 pub(crate) mod recovery;
+pub(crate) mod retention;
 pub(crate) mod segment;
 pub(crate) mod writer;
 
@@ -22,7 +21,7 @@ use std::sync::Arc;
 use crate::batch::BatchHeader;
 use crate::disk::File;
 use crate::log::epochs::Epochs;
-use crate::log::index::{Entry, Index, IndexFile};
+use crate::log::index::{Entry, Index};
 use crate::log::segment::Segment;
 use crate::{Bound, Offset, Offsets, Position, ReadRequest, StorageError};
 
@@ -86,6 +85,23 @@ pub(crate) enum Look {
     Found(Located),
     /// The segment's index must be loaded first.
     NeedsIndex(Offset),
+    /// No segment holds it, though it should be here.
+    Missing,
+}
+
+/// What recovery found of a log.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// The segments, oldest first.
+    pub segments: Vec<Segment>,
+    /// The first offset.
+    pub start: Offset,
+    /// One past the last offset.
+    pub end: Offset,
+    /// The leader epochs.
+    pub epochs: Epochs,
+    /// Why the log is read-only.
+    pub damage: Option<String>,
 }
 
 /// One log, as readers see it.
@@ -111,32 +127,26 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// A log of these segments, all of it synced. `start` may lie inside the first.
-    pub fn new(
-        segments: Vec<Segment>,
-        start: Offset,
-        end: Offset,
-        epochs: Epochs,
-        leader_epoch: i32,
-    ) -> Self {
-        let last = segments.last();
+    /// A log as it was found, all of it synced. The start may lie inside the first segment.
+    pub fn new(found: Found, leader_epoch: i32) -> Self {
+        let last = found.segments.last();
         let place = Place {
-            offset: end,
-            segment: last.map_or(end, |segment| segment.base),
+            offset: found.end,
+            segment: last.map_or(found.end, |segment| segment.base),
             position: last.map_or(0, |segment| segment.size),
         };
         Self {
-            segments,
-            start,
+            segments: found.segments,
+            start: found.start.min(found.end),
             end: place,
             high: place,
             durable: place,
             pending: VecDeque::new(),
-            epochs,
+            epochs: found.epochs,
             leader_epoch,
             unsynced_since_ms: None,
             entry_unsynced: None,
-            damage: None,
+            damage: found.damage,
         }
     }
 
@@ -332,7 +342,7 @@ impl Log {
             .segments
             .partition_point(|segment| segment.base <= from);
         let Some(at) = after.checked_sub(1) else {
-            return Ok(Look::Empty);
+            return Ok(Look::Missing);
         };
         let segment = &mut self.segments[at];
         if matches!(segment.index, Index::Unloaded) {
@@ -379,12 +389,14 @@ impl Log {
         gone
     }
 
-    /// Give a segment the index read from its file.
-    pub fn set_index(&mut self, base: Offset, file: IndexFile) {
+    /// Give a segment the index read from its file, or made again. `written` bytes of the
+    /// segment are described by the file.
+    pub fn set_index(&mut self, base: Offset, index: Index, written: Position) {
         if let Some(segment) = self.segment_mut(base)
             && matches!(segment.index, Index::Unloaded)
         {
-            segment.index = Index::Mapped(file);
+            segment.index = index;
+            segment.index_written = written;
         }
     }
 }

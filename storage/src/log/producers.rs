@@ -174,11 +174,6 @@ impl Producers {
         }
     }
 
-    /// How many.
-    pub fn len(&self) -> usize {
-        self.by_id.len()
-    }
-
     /// Whether this producer is known.
     pub fn contains(&self, id: i64) -> bool {
         self.by_id.contains_key(&id)

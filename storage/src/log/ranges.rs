@@ -39,14 +39,6 @@ impl Ranges {
             .checked_sub(1)
             .map_or(from, |at| self.ranges[at].1.max(from))
     }
-
-    /// Forget everything from `end` on.
-    pub fn cut(&mut self, end: Position) {
-        self.ranges.retain(|range| range.0 < end);
-        if let Some(last) = self.ranges.last_mut() {
-            last.1 = last.1.min(end);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::disk::{File, read_exact_at};
 use crate::engine::FileRange;
 use crate::log::Located;
 use crate::log::epochs::Epochs;
-use crate::{Offset, Position, Slice, StorageError};
+use crate::{Offset, Position, ReadRequest, Slice, StorageError};
 
 /// What is at most looked through at once for a batch's header.
 const PROBE_BYTES: u64 = 16 << 10;
@@ -137,6 +137,17 @@ pub(crate) struct Wanted {
     pub max_bytes: u64,
     /// Give the first batch whatever its length (F-1).
     pub at_least_one: bool,
+}
+
+impl Wanted {
+    /// The limits of this request.
+    pub fn of(request: &ReadRequest) -> Self {
+        Self {
+            from: request.from,
+            max_bytes: request.max_bytes as u64,
+            at_least_one: request.at_least_one,
+        }
+    }
 }
 
 /// Where the wanted batches lie: `None` if none may be given.

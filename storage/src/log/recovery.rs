@@ -80,7 +80,8 @@ fn epoch_fits(hop: &Hop, least: i32, most: i32) -> bool {
     (least..=most).contains(&hop.header.leader_epoch)
 }
 
-/// Look for a valid batch behind an invalid one, byte by byte: its length may be what is broken.
+/// Look for a valid batch from where a walk stopped, byte by byte: the length of the invalid one
+/// may be what is broken. `base` names the segment.
 ///
 /// A batch counts if its CRC fits and its offset and epoch could follow. One that a producer put
 /// into a record's value can be taken for one of ours; that costs a refusal to open, never data.
@@ -90,11 +91,17 @@ fn epoch_fits(hop: &Hop, least: i32, most: i32) -> bool {
 pub(crate) fn resume(
     file: &dyn File,
     len: Position,
+    base: Offset,
     walked: &Walked,
     epoch_max: i32,
 ) -> Result<Option<Hop>, StorageError> {
     let mut window = Window::scanning(file, len);
-    let mut at = walked.position + 1;
+    // No byte is missing in front of the batch at the stop, so it cannot be the one that follows
+    // a gap: unless it is the segment's first, whose offset is the file's name.
+    let mut at = walked.position;
+    if at > 0 || !begins_with(&mut window, base)? {
+        at += 1;
+    }
     while at + HEADER_BYTES as u64 <= len {
         let bytes = window.bytes(at, HEADER_BYTES)?;
         let candidates = bytes.len() - HEADER_BYTES + 1;
@@ -112,6 +119,14 @@ pub(crate) fn resume(
         at += 1;
     }
     Ok(None)
+}
+
+fn begins_with(window: &mut Window<'_>, base: Offset) -> Result<bool, StorageError> {
+    match window.hop(0) {
+        Ok(hop) => Ok(hop.is_some_and(|hop| hop.base() == base)),
+        Err(StorageError::CorruptBatch(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// The cheap questions, before a CRC is computed.

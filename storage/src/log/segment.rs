@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::batch::BatchHeader;
 use crate::disk::File;
-use crate::log::index::{Entry, Index, NO_TIMESTAMP, interval};
+use crate::log::index::{Covered, Entry, Index, IndexFile, NO_TIMESTAMP, interval};
 use crate::log::ranges::Ranges;
 use crate::{Offset, Position};
 
@@ -21,6 +21,23 @@ pub(crate) fn base_of(name: &str, ending: &str) -> Option<Offset> {
         return None;
     }
     digits.parse().ok().map(Offset::new)
+}
+
+/// What a checkpoint holds of one segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Facts {
+    /// As [`Segment::base`].
+    pub base: Offset,
+    /// As [`Segment::size`].
+    pub size: Position,
+    /// As [`Segment::max_timestamp`].
+    pub max_timestamp: i64,
+    /// As [`Segment::first_timestamp`].
+    pub first_timestamp: i64,
+    /// As [`Segment::created_ms`].
+    pub created_ms: i64,
+    /// As [`Segment::appended_ms`].
+    pub appended_ms: i64,
 }
 
 /// What a log knows of one segment.
@@ -42,6 +59,8 @@ pub(crate) struct Segment {
     pub index: Index,
     /// Where the last index entry points.
     indexed: Position,
+    /// How many bytes the index file describes.
+    pub index_written: Position,
     /// The bytes whose CRC was checked, or that were written, since start-up (DC6).
     pub verified: Ranges,
     /// The open file, if it is open.
@@ -62,10 +81,62 @@ impl Segment {
             appended_ms: now_ms,
             index: Index::Memory(Vec::new()),
             indexed: 0,
+            index_written: 0,
             verified: Ranges::default(),
             file: None,
             used: false,
         }
+    }
+
+    /// A segment that a checkpoint knows. Its index is still in its file.
+    pub fn from_facts(facts: &Facts) -> Self {
+        Self {
+            size: facts.size,
+            max_timestamp: facts.max_timestamp,
+            first_timestamp: facts.first_timestamp,
+            appended_ms: facts.appended_ms,
+            index: Index::Unloaded,
+            ..Self::new(facts.base, facts.created_ms)
+        }
+    }
+
+    /// What a checkpoint holds of it.
+    pub fn facts(&self) -> Facts {
+        Facts {
+            base: self.base,
+            size: self.size,
+            max_timestamp: self.max_timestamp,
+            first_timestamp: self.first_timestamp,
+            created_ms: self.created_ms,
+            appended_ms: self.appended_ms,
+        }
+    }
+
+    /// The index file's contents; `None` unless the index is in memory.
+    pub fn encode_index(&self) -> Option<Vec<u8>> {
+        let Index::Memory(entries) = &self.index else {
+            return None;
+        };
+        let covered = Covered {
+            base: self.base,
+            bytes: self.size,
+            max_timestamp: self.max_timestamp,
+        };
+        Some(IndexFile::encode(&covered, entries))
+    }
+
+    /// Take up an index that describes only the front: what is behind its last entry is to be
+    /// pushed again, from the offset that is returned.
+    pub fn take_up(&mut self, file: IndexFile) -> Offset {
+        let mut entries = Index::Mapped(file).entries();
+        let Some(last) = entries.pop() else {
+            return self.base;
+        };
+        self.size = u64::from(last.position);
+        self.max_timestamp = last.max_timestamp;
+        self.indexed = entries.last().map_or(0, |entry| u64::from(entry.position));
+        self.index = Index::Memory(entries);
+        self.base.plus(i64::from(last.offset))
     }
 
     /// Note a batch behind the last one. `interval_bytes` is the configured index interval.

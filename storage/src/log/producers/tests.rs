@@ -91,9 +91,9 @@ fn p_18_an_expired_producer_may_send_any_sequence() {
     let mut producers = Producers::default();
     send(&mut producers, &header(1, 0, 0, 3), 0);
     producers.expire(1);
-    assert_eq!(producers.len(), 1);
+    assert_eq!(producers.by_id.len(), 1);
     producers.expire(2);
-    assert_eq!(producers.len(), 0);
+    assert_eq!(producers.by_id.len(), 0);
     send(&mut producers, &header(1, 0, 77, 1), 3);
 }
 
@@ -104,8 +104,8 @@ fn the_longest_silent_go_first_when_there_are_too_many() {
         producers.apply(&header(id, 0, 0, 1), Offset::ZERO, 100 - id);
     }
     producers.limit(17);
-    assert_eq!(producers.len(), 16);
+    assert_eq!(producers.by_id.len(), 16);
     producers.limit(16);
-    assert_eq!(producers.len(), 14);
+    assert_eq!(producers.by_id.len(), 14);
     assert!(!producers.contains(15) && !producers.contains(14) && producers.contains(13));
 }

@@ -1,0 +1,154 @@
+//! What the engine knows of its last run: the leader epoch, which boot of the machine it was,
+//! and whether it ended cleanly.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use bytes::Bytes;
+
+use crate::disk::Disk;
+use crate::local::fields::{Fields, NEWER, begin, seal, unseal};
+use crate::local::{checkpoint, files, io};
+use crate::{PartitionId, StorageError};
+
+const BOOT_MAGIC: &[u8; 8] = b"ratelbot";
+const CLEAN_MAGIC: &[u8; 8] = b"ratelcln";
+const VERSION: u16 = 1;
+
+/// The file of leader epoch and boot id.
+pub(crate) const BOOT: &str = "boot";
+/// The clean-shutdown mark.
+pub(crate) const CLEAN: &str = "clean";
+/// The checkpoint.
+pub(crate) const CHECKPOINT: &str = "checkpoint";
+
+/// What was found at start.
+#[derive(Debug)]
+pub(crate) struct Boot {
+    /// The epoch of appends from now on.
+    pub leader_epoch: i32,
+    /// The epoch that no stored batch is above, as far as is known.
+    pub last_epoch: i32,
+    /// Whether only the process died since, not the machine.
+    pub is_same_boot: bool,
+    /// The checkpoint's sections.
+    pub sections: HashMap<PartitionId, Bytes>,
+}
+
+/// Read the last run's files, take the clean mark away, and write down this run's epoch: all of
+/// it durable before anything is appended (DC7).
+pub(crate) fn start(disk: &dyn Disk, root: &Path, boot_id: &str) -> Result<Boot, StorageError> {
+    let checkpoint = files::read(disk, &root.join(CHECKPOINT)).map_err(io)?;
+    let clean_path = root.join(CLEAN);
+    let clean = files::read(disk, &clean_path).map_err(io)?;
+    let was_clean = is_clean(clean.as_ref(), checkpoint.as_ref());
+    let last = files::read(disk, &root.join(BOOT)).map_err(io)?;
+    let is_first = last.is_none()
+        && checkpoint.is_none()
+        && disk.list(&root.join("topics")).map_err(io)?.is_empty();
+    let last = match last.as_ref().map(decode) {
+        Some(Err(NEWER)) => return Err(newer(&root.join(BOOT))),
+        Some(Err(why)) => {
+            tracing::warn!("the boot file is unusable ({why}): treated as an unclean start");
+            None
+        }
+        Some(Ok(last)) => Some(last),
+        None => None,
+    };
+    let sections = match checkpoint.as_ref().map(checkpoint::sections) {
+        Some(Err(NEWER)) => return Err(newer(&root.join(CHECKPOINT))),
+        Some(Err(why)) => {
+            tracing::warn!("the checkpoint is unusable ({why}): every log is scanned");
+            HashMap::new()
+        }
+        Some(Ok(sections)) => sections,
+        None => HashMap::new(),
+    };
+    if clean.is_some() {
+        disk.remove_file(&clean_path).map_err(io)?;
+        disk.sync_dir(root).map_err(io)?;
+    }
+    let last_epoch = match &last {
+        Some((epoch, _)) => *epoch,
+        None if is_first => 0,
+        None => i32::MAX,
+    };
+    let known = last.as_ref().map_or(0, |(epoch, _)| *epoch);
+    let is_known_clean = was_clean && last.is_some();
+    let raise = !is_first && !is_known_clean;
+    let leader_epoch = known.saturating_add(i32::from(raise));
+    let is_same_boot = !boot_id.is_empty() && last.as_ref().is_some_and(|(_, id)| id == boot_id);
+    if last
+        .as_ref()
+        .is_none_or(|(epoch, id)| *epoch != leader_epoch || id != boot_id)
+    {
+        write(disk, root, leader_epoch, boot_id).map_err(io)?;
+    }
+    if raise {
+        tracing::info!(
+            leader_epoch,
+            is_same_boot,
+            "the last run did not end cleanly"
+        );
+        // A directory that the last run made may not be durable yet.
+        disk.sync_dir(&root.join("topics")).map_err(io)?;
+    }
+    Ok(Boot {
+        leader_epoch,
+        last_epoch,
+        is_same_boot,
+        sections,
+    })
+}
+
+fn newer(path: &Path) -> StorageError {
+    let why = format!("{} was {NEWER}", path.display());
+    io(std::io::Error::new(std::io::ErrorKind::InvalidData, why))
+}
+
+/// Write the boot file, durably.
+pub(crate) fn write(
+    disk: &dyn Disk,
+    root: &Path,
+    leader_epoch: i32,
+    boot_id: &str,
+) -> std::io::Result<()> {
+    let mut out = begin(BOOT_MAGIC, VERSION);
+    out.extend_from_slice(&leader_epoch.to_be_bytes());
+    let id = &boot_id.as_bytes()[..boot_id.len().min(255)];
+    out.push(id.len() as u8);
+    out.extend_from_slice(id);
+    files::replace(disk, &root.join(BOOT), &seal(out))
+}
+
+fn decode(bytes: &Bytes) -> Result<(i32, String), &'static str> {
+    let body = unseal(bytes, BOOT_MAGIC, VERSION)?;
+    let mut fields = Fields(&body);
+    let mut read = || {
+        let epoch = fields.i32()?;
+        let len = usize::from(fields.u8()?);
+        let id = String::from_utf8(fields.bytes(len)?.to_vec()).ok()?;
+        Some((epoch, id))
+    };
+    read().ok_or("too short")
+}
+
+/// Write the clean-shutdown mark for this checkpoint, durably.
+pub(crate) fn write_clean(disk: &dyn Disk, root: &Path, checkpoint: &[u8]) -> std::io::Result<()> {
+    let mut out = begin(CLEAN_MAGIC, VERSION);
+    out.extend_from_slice(&(checkpoint.len() as u64).to_be_bytes());
+    out.extend_from_slice(&crc32c::crc32c(checkpoint).to_be_bytes());
+    files::replace(disk, &root.join(CLEAN), &seal(out))
+}
+
+fn is_clean(clean: Option<&Bytes>, checkpoint: Option<&Bytes>) -> bool {
+    let (Some(clean), Some(checkpoint)) = (clean, checkpoint) else {
+        return false;
+    };
+    let Ok(body) = unseal(clean, CLEAN_MAGIC, VERSION) else {
+        return false;
+    };
+    let mut fields = Fields(&body);
+    fields.u64() == Some(checkpoint.len() as u64)
+        && fields.u32() == Some(crc32c::crc32c(checkpoint))
+}
