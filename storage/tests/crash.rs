@@ -226,8 +226,11 @@ fn fail_nth(call: Call, nth: u64, errno: Errno) {
     let fatal = model.fatal();
     if !running.engine().complaints().is_empty() {
         assert_eq!(fatal, 1, "an engine that stops says so, once");
-        for index in 0..3 {
-            let log = running.engine().partition(partition_id(index)).unwrap();
+        for at in 0..3 {
+            let Some(log) = running.engine().partition(model.id(at)) else {
+                // The failure came between the deletion of one log and the next.
+                continue;
+            };
             for durability in [Durability::Written, Durability::Synced] {
                 let refused = append(&log, &batch(&["late"]), durability).unwrap_err();
                 let is_end = matches!(refused, StorageError::Poisoned | StorageError::Closed);
@@ -411,11 +414,12 @@ fn flush_ms_bounds_what_a_power_cut_takes() {
     });
     let log = engine.open(partition_id(0), bounded).unwrap();
     append(&log, &batch(&["old"]), Durability::Written).unwrap();
+    let before = disk.counts().of(Call::Sync);
     engine.upkeep(NOW_MS + 499);
-    assert_eq!(disk.counts().of(Call::Sync), 0);
+    assert_eq!(disk.counts().of(Call::Sync), before);
     engine.upkeep(NOW_MS + 500);
     for _ in 0..10_000 {
-        if disk.counts().of(Call::Sync) > 0 {
+        if disk.counts().of(Call::Sync) > before {
             break;
         }
         std::thread::sleep(std::time::Duration::from_micros(500));

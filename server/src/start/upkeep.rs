@@ -8,9 +8,9 @@ use tokio::time::MissedTickBehavior;
 
 use crate::broker::Broker;
 
-/// Checkpoints are written at least this often, whatever the interval of retention: they bound
-/// what a start after a crash has to read.
-const INTERVAL_MAX: Duration = Duration::from_secs(30);
+/// The engine is asked at least this often, whatever the interval of retention: it knows itself
+/// when a checkpoint is due, and `flush.ms` is no finer than this.
+const INTERVAL_MAX: Duration = Duration::from_secs(1);
 
 /// Call the engine's upkeep every now and then until `stopped` turns true. One call at a time, on
 /// a thread that may block.

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use bytes::Bytes;
 
-use crate::disk::Disk;
+use crate::disk::{Disk, Open};
 use crate::local::fields::{Fields, NEWER, begin, seal, unseal};
-use crate::local::{checkpoint, files, io};
+use crate::local::{checkpoint, cut, files, io};
 use crate::{PartitionId, StorageError};
 
 const BOOT_MAGIC: &[u8; 8] = b"ratelbot";
@@ -22,6 +22,9 @@ pub(crate) const CLEAN: &str = "clean";
 /// The checkpoint.
 pub(crate) const CHECKPOINT: &str = "checkpoint";
 
+/// Left by a run that a disk failure ended.
+pub(crate) const FAILED: &str = "failed";
+
 /// What was found at start.
 #[derive(Debug)]
 pub(crate) struct Boot {
@@ -31,6 +34,9 @@ pub(crate) struct Boot {
     pub last_epoch: i32,
     /// Whether only the process died since, not the machine.
     pub is_same_boot: bool,
+    /// Whether what is in memory alone must be written again before a sync means anything: after
+    /// a failed sync the system takes pages for clean that are not on the disk.
+    pub must_write_again: bool,
     /// The checkpoint's sections.
     pub sections: HashMap<PartitionId, Bytes>,
 }
@@ -93,10 +99,12 @@ pub(crate) fn start(disk: &dyn Disk, root: &Path, boot_id: &str) -> Result<Boot,
         // A directory that the last run made may not be durable yet.
         disk.sync_dir(&root.join("topics")).map_err(io)?;
     }
+    let has_failed = files::read(disk, &root.join(FAILED)).map_err(io)?.is_some();
     Ok(Boot {
         leader_epoch,
         last_epoch,
         is_same_boot,
+        must_write_again: is_same_boot && has_failed,
         sections,
     })
 }
@@ -139,6 +147,17 @@ pub(crate) fn write_clean(disk: &dyn Disk, root: &Path, checkpoint: &[u8]) -> st
     out.extend_from_slice(&(checkpoint.len() as u64).to_be_bytes());
     out.extend_from_slice(&crc32c::crc32c(checkpoint).to_be_bytes());
     files::replace(disk, &root.join(CLEAN), &seal(out))
+}
+
+/// Note that a disk failure ended this run. It need not be durable: if the machine goes down too,
+/// so does what the note is about.
+pub(crate) fn write_failed(disk: &dyn Disk, root: &Path) -> std::io::Result<()> {
+    disk.open(&root.join(FAILED), Open::Create).map(drop)
+}
+
+/// Take the note away: everything is on the disk.
+pub(crate) fn remove_failed(disk: &dyn Disk, root: &Path) -> Result<(), StorageError> {
+    cut::remove(disk, &root.join(FAILED))
 }
 
 fn is_clean(clean: Option<&Bytes>, checkpoint: Option<&Bytes>) -> bool {

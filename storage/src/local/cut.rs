@@ -58,6 +58,23 @@ pub(crate) fn keep_tail(
     disk.sync_dir(dir).map_err(io)
 }
 
+/// Write a file's bytes again as they are, so that a sync has something to write.
+pub(crate) fn write_again(file: &dyn File, from: Position) -> Result<(), StorageError> {
+    let end = file.size().map_err(io)?;
+    let mut buffer = vec![0; COPY_BYTES];
+    let mut at = from;
+    while at < end {
+        let len = usize::try_from(end - at)
+            .unwrap_or(COPY_BYTES)
+            .min(COPY_BYTES);
+        read_exact_at(file, &mut buffer[..len], at).map_err(io)?;
+        file.write_at(&[IoSlice::new(&buffer[..len])], at)
+            .map_err(io)?;
+        at += len as u64;
+    }
+    Ok(())
+}
+
 /// Take a whole segment out of the log but keep it as a `.cut` file.
 pub(crate) fn keep_segment(disk: &dyn Disk, dir: &Path, base: Offset) -> Result<(), StorageError> {
     let to = free_name(disk, dir, base)?;

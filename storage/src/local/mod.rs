@@ -107,6 +107,8 @@ pub(crate) struct Shared {
     pub opened_ms: i64,
     /// Whether only the process died since the last run (DC6).
     pub is_same_boot: bool,
+    /// Whether unsynced bytes are to be written again before they are synced.
+    pub must_write_again: bool,
     leader_epoch: AtomicI32,
     last_epoch: i32,
     /// Whether a segment was rolled since the last checkpoint.
@@ -114,6 +116,9 @@ pub(crate) struct Shared {
     /// Whether the disk was full since the last upkeep.
     pub is_full: AtomicBool,
     cut_bytes: AtomicU64,
+    /// How many checkpoints were begun, and which of them was written last.
+    pub checkpoints_begun: AtomicU64,
+    pub checkpoints_written: AtomicU64,
 }
 
 /// Logs in the files of one directory.
@@ -157,7 +162,15 @@ impl LocalEngine {
         if let Some(above) = root.parent() {
             disk.sync_dir(above).map_err(io)?;
         }
-        let health = Arc::new(Health::new(Arc::clone(&options.on_fatal)));
+        let health = {
+            let (on_fatal, disk) = (Arc::clone(&options.on_fatal), Arc::clone(&disk));
+            let root = root.to_owned();
+            Arc::new(Health::new(Arc::new(move |why: &str| {
+                // If not even this can be written, nothing else can be either.
+                let _ = boot::write_failed(&*disk, &root);
+                on_fatal(why);
+            })))
+        };
         // Before anything looks at a segment: what was acknowledged may be in the journal alone.
         let journal = Journal::open(Arc::clone(&disk), root, &topics_dir).map_err(io)?;
         let boot = boot::start(&*disk, root, &options.boot_id)?;
@@ -183,11 +196,14 @@ impl LocalEngine {
                 last_checkpoint: Mutex::default(),
                 opened_ms: now_ms,
                 is_same_boot: boot.is_same_boot,
+                must_write_again: boot.must_write_again,
                 leader_epoch: AtomicI32::new(boot.leader_epoch),
                 last_epoch: boot.last_epoch,
                 rolled: AtomicBool::new(false),
                 is_full: AtomicBool::new(false),
                 cut_bytes: AtomicU64::new(0),
+                checkpoints_begun: AtomicU64::new(0),
+                checkpoints_written: AtomicU64::new(0),
             }),
         }))
     }

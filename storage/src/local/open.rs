@@ -8,12 +8,12 @@ use crate::disk::{File, Open};
 use crate::local::checkpoint::Section;
 use crate::local::partition::{LocalPartition, Recovered};
 use crate::local::{Shared, cut, io, start};
+use crate::log::Found;
 use crate::log::epochs::Epochs;
 use crate::log::index::Index;
 use crate::log::recovery::{self, Begin, Walked};
 use crate::log::segment::{self, Segment};
 use crate::log::writer::Writer;
-use crate::log::{Found, Log};
 use crate::{LogSettings, Offset, PartitionId, Position, StorageError};
 
 /// Open a partition, recovering what a crash left.
@@ -24,30 +24,20 @@ pub(super) fn partition(
 ) -> Result<Arc<LocalPartition>, StorageError> {
     let dir = shared.topics_dir.join(id.to_string());
     let section = shared.section(id);
-    let (opening, has_dir) = Opening::list(shared, &dir, &settings, section.as_ref())?;
-    let (found, writer) = opening.recover()?;
-    let kept = found.damage.clone().map(|damage| Section {
-        damage: Some(damage),
-        ..section.unwrap_or_else(|| Section::empty(id))
-    });
-    let last_epoch = found.epochs.last();
-    shared.raise_epoch(last_epoch)?;
-    let log = Log::new(found, shared.leader_epoch());
-    let recovered = Recovered {
-        log,
-        writer,
-        has_dir,
-        kept,
-    };
-    let shared = Arc::clone(shared);
-    let opened = LocalPartition::new(id, dir, shared, settings, recovered);
-    opened.shared.forget_section(id);
+    let recovered = Opening::list(shared, id, &dir, &settings, section.as_ref())?.recover()?;
+    shared.raise_epoch(recovered.found.epochs.last())?;
+    let opened = LocalPartition::new(id, dir, Arc::clone(shared), settings, recovered);
+    shared.forget_section(id);
     Ok(opened)
 }
 
 /// A partition being opened.
 struct Opening<'a> {
     shared: &'a Shared,
+    id: PartitionId,
+    has_dir: bool,
+    /// Whether the start is what `start` says, or the log has had no other than 0.
+    is_start_known: bool,
     dir: &'a Path,
     settings: &'a LogSettings,
     /// Segment files with their lengths, oldest first.
@@ -57,9 +47,11 @@ struct Opening<'a> {
     writer: Writer,
     /// The epoch of the last batch.
     epoch: i32,
-    /// Whether something was walked or cut: then it is synced before it is served.
-    touched: Vec<Arc<dyn File>>,
+    /// What was walked or cut, from the byte given on: it is synced before it is served.
+    touched: Vec<(Arc<dyn File>, Position)>,
     is_dir_touched: bool,
+    /// Segments that lie before the start.
+    dropped: Vec<Offset>,
 }
 
 /// Whether the walk goes on with the next file.
@@ -71,10 +63,11 @@ enum Next {
 impl<'a> Opening<'a> {
     fn list(
         shared: &'a Shared,
+        id: PartitionId,
         dir: &'a Path,
         settings: &'a LogSettings,
         section: Option<&'a Section>,
-    ) -> Result<(Self, bool), StorageError> {
+    ) -> Result<Self, StorageError> {
         let entries = match shared.disk.list(dir) {
             Ok(entries) => Some(entries),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
@@ -88,11 +81,18 @@ impl<'a> Opening<'a> {
             .collect();
         files.sort_unstable();
         let mut found = Found::default();
+        let mut is_start_known = true;
         if entries.iter().any(|entry| entry.name == start::START) {
-            found.start = start::read(&*shared.disk, dir)?.unwrap_or_default();
+            match start::read(&*shared.disk, dir)? {
+                Some(start) => found.start = start,
+                None => is_start_known = false,
+            }
         }
         let mut opening = Self {
             shared,
+            id,
+            has_dir,
+            is_start_known,
             dir,
             settings,
             files,
@@ -102,10 +102,11 @@ impl<'a> Opening<'a> {
             epoch: 0,
             touched: Vec::new(),
             is_dir_touched: false,
+            dropped: Vec::new(),
         };
         opening.believe();
-        opening.drop_before_start()?;
-        Ok((opening, has_dir))
+        opening.remove_dropped()?;
+        Ok(opening)
     }
 
     /// Take over what the checkpoint knows apart from segments.
@@ -121,32 +122,26 @@ impl<'a> Opening<'a> {
         }
     }
 
-    /// Remove segments that lie wholly before the start: they were dropped, their files were to
-    /// go a little later.
-    fn drop_before_start(&mut self) -> Result<(), StorageError> {
-        let start = self.found.start;
-        let known = |base| {
-            self.section
-                .is_some_and(|section| section.segments.iter().any(|facts| facts.base == base))
+    /// Remove what was dropped before the checkpoint was written: its files were to go a little
+    /// later. (What was dropped since is walked first: producers may lie in it.)
+    fn remove_dropped(&mut self) -> Result<(), StorageError> {
+        let Some(section) = self.section else {
+            return Ok(());
         };
-        let point = self.section.map(|section| section.end.segment);
         let mut kept = Vec::new();
-        for (at, (base, len)) in self.files.iter().enumerate() {
-            let next = self.files.get(at + 1).map(|(next, _)| *next);
-            let is_before = next.is_some_and(|next| next <= start);
-            let is_dropped =
-                point.is_some_and(|point| *base < point) && *base < start && !known(*base);
-            if is_before || is_dropped {
-                cut::remove_segment(self.shared, self.dir, *base)?;
+        for (base, len) in std::mem::take(&mut self.files) {
+            let is_known = section.segments.iter().any(|facts| facts.base == base);
+            if base < section.start && base < section.end.segment && !is_known {
+                cut::remove_segment(self.shared, self.dir, base)?;
             } else {
-                kept.push((*base, *len));
+                kept.push((base, len));
             }
         }
         self.files = kept;
         Ok(())
     }
 
-    fn recover(mut self) -> Result<(Found, Writer), StorageError> {
+    fn recover(mut self) -> Result<Recovered, StorageError> {
         let first = self.take_known();
         let mut next = first;
         while let Some((base, len)) = self.files.get(next).copied() {
@@ -162,15 +157,43 @@ impl<'a> Opening<'a> {
             self.found.end = self.found.end.max(section.end.offset);
         }
         self.begin_at_start()?;
+        self.drop_before_start();
         self.found.epochs.cut(self.found.end);
-        for file in &self.touched {
+        for (file, from) in &self.touched {
+            if self.shared.must_write_again {
+                cut::write_again(&**file, *from)?;
+            }
             file.sync().map_err(io)?;
         }
         if self.is_dir_touched || !self.touched.is_empty() {
             self.shared.disk.sync_dir(self.dir).map_err(io)?;
         }
         self.writer.end = self.found.end;
-        Ok((self.found, self.writer))
+        let damage = self.found.damage.clone();
+        let kept = damage.map(|damage| Section {
+            damage: Some(damage),
+            ..self
+                .section
+                .cloned()
+                .unwrap_or_else(|| Section::empty(self.id))
+        });
+        Ok(Recovered {
+            found: self.found,
+            writer: self.writer,
+            has_dir: self.has_dir,
+            kept,
+            dropped: self.dropped,
+        })
+    }
+
+    /// Leave out segments that lie wholly before the start. Their files go a little later.
+    fn drop_before_start(&mut self) {
+        let (start, segments) = (self.found.start, &mut self.found.segments);
+        while segments.get(1).is_some_and(|next| next.base <= start) {
+            self.dropped.push(segments.remove(0).base);
+        }
+        let first = segments.first().map_or(start, |first| first.base);
+        self.found.epochs.trim(first);
     }
 
     /// A start behind everything that is left (the start is synced after the log, so this takes
@@ -181,12 +204,8 @@ impl<'a> Opening<'a> {
             return Ok(());
         }
         self.found.end = start;
-        if self.found.damage.is_none() {
-            for segment in std::mem::take(&mut self.found.segments) {
-                cut::remove_segment(self.shared, self.dir, segment.base)?;
-            }
-            self.is_dir_touched = true;
-        }
+        let gone = std::mem::take(&mut self.found.segments);
+        self.dropped.extend(gone.iter().map(|segment| segment.base));
         Ok(())
     }
 
@@ -194,11 +213,7 @@ impl<'a> Opening<'a> {
     /// file that must be walked.
     fn take_known(&mut self) -> usize {
         let Some(section) = self.section else {
-            self.found.end = self
-                .files
-                .first()
-                .map_or(self.found.start, |(base, _)| *base);
-            self.found.start = self.found.start.max(self.found.end);
+            self.begin_at_first();
             return 0;
         };
         let point = section.end;
@@ -247,13 +262,19 @@ impl<'a> Opening<'a> {
     fn take_again(&mut self) -> usize {
         self.found.segments.clear();
         self.found.epochs = Epochs::default();
-        self.found.end = self
-            .files
-            .first()
-            .map_or(self.found.start, |(base, _)| *base);
-        self.found.start = self.found.start.max(self.found.end);
+        self.begin_at_first();
         self.epoch = 0;
         0
+    }
+
+    /// Begin with the first file, unless the log is known to have begun before it: then that is
+    /// a gap like any other.
+    fn begin_at_first(&mut self) {
+        let start = self.found.start;
+        let first = self.files.first().map_or(start, |(base, _)| *base);
+        let is_gap = self.is_start_known && self.found.damage.is_none() && first > start;
+        self.found.end = if is_gap { start } else { first };
+        self.found.start = start.max(self.found.end);
     }
 
     fn damage(&mut self, base: Offset, why: String) {
@@ -292,7 +313,7 @@ impl<'a> Opening<'a> {
         }
         let path = segment::path(self.dir, base, "log");
         let file = self.shared.disk.open(&path, Open::Write).map_err(io)?;
-        self.touched.push(Arc::clone(&file));
+        self.touched.push((Arc::clone(&file), segment.size));
         loop {
             let walked = self.walk(&*file, len, &mut segment)?;
             let Some(why) = walked.stop else {

@@ -22,7 +22,7 @@ use crate::local::{Shared, lock};
 use crate::log::index::Index;
 use crate::log::segment;
 use crate::log::writer::{Active, Head, Writer};
-use crate::log::{Log, Place, Written, checks};
+use crate::log::{Found, Log, Place, Written, checks};
 use crate::{
     Appended, Batch, Durability, LogSettings, Offset, Offsets, Origin, Partition, PartitionId,
     ProducerSummary, Read, ReadRequest, StorageError, TimeQuery, TimedOffset, Watch,
@@ -54,8 +54,8 @@ pub(crate) struct State {
     /// Whether the partition's directory has no durable entry in its own parent.
     is_dir_new: bool,
     is_deleted: bool,
-    /// Segments that were dropped: their base offset, and when their files go, wall time, ms.
-    pub doomed: Vec<(Offset, Option<i64>)>,
+    /// Segments that were dropped, whose files are to go.
+    pub doomed: Vec<Doomed>,
     /// What the checkpoint must go on saying of a partition that was found damaged.
     pub kept: Option<Section>,
 }
@@ -75,14 +75,35 @@ pub(crate) struct LocalPartition {
     pub(super) start_mover: Mutex<()>,
 }
 
+/// A segment that was dropped.
+pub(crate) struct Doomed {
+    pub base: Offset,
+    /// When its files may go, wall time, ms; set by the first upkeep that sees it.
+    pub due_ms: Option<i64>,
+    /// The checkpoint that must be written first: producers may be known from here alone.
+    pub checkpoint: u64,
+}
+
+impl Doomed {
+    pub fn new(base: Offset, shared: &Shared) -> Self {
+        Self {
+            base,
+            due_ms: None,
+            checkpoint: shared.checkpoints_begun.load(Ordering::SeqCst) + 1,
+        }
+    }
+}
+
 /// What a partition is opened with.
 pub(crate) struct Recovered {
-    pub log: Log,
+    pub found: Found,
     pub writer: Writer,
     /// Whether its directory exists.
     pub has_dir: bool,
     /// What the checkpoint must go on saying of it, if it is damaged.
     pub kept: Option<Section>,
+    /// Segments that lie before the start, whose files are to go.
+    pub dropped: Vec<Offset>,
 }
 
 /// A batch in the file, and what its answer waits for.
@@ -99,6 +120,9 @@ impl LocalPartition {
         settings: Arc<LogSettings>,
         recovered: Recovered,
     ) -> Arc<Self> {
+        let leader_epoch = shared.leader_epoch();
+        let dropped = recovered.dropped.into_iter();
+        let doomed = dropped.map(|base| Doomed::new(base, &shared)).collect();
         Arc::new_cyclic(|this| Self {
             id,
             dir,
@@ -108,14 +132,14 @@ impl LocalPartition {
             writer: Mutex::new(recovered.writer),
             start_mover: Mutex::new(()),
             state: Mutex::new(State {
-                log: recovered.log,
+                log: Log::new(recovered.found, leader_epoch),
                 waiters: VecDeque::new(),
                 watchers: Vec::new(),
                 watcher_id: 0,
                 is_queued: false,
                 is_dir_new: !recovered.has_dir,
                 is_deleted: false,
-                doomed: Vec::new(),
+                doomed,
                 kept: recovered.kept,
             }),
         })
@@ -602,11 +626,12 @@ impl Source for LocalPartition {
         let done = state.take_synced();
         let woken = if moved { state.wake() } else { Vec::new() };
         drop(state);
+        // Readers first: who gets an answer finds what was answered visible and announced.
+        self.after(false, woken);
         for waiter in done {
             // A receiver that is gone no longer wants to know.
             let _ = waiter.done.send(Ok(()));
         }
-        self.after(false, woken);
         // What is durable never shrinks.
         u64::try_from(records).unwrap_or(0)
     }

@@ -2,11 +2,12 @@
 //! . Segments before it go a little later.
 
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use crate::disk::Disk;
 use crate::local::fields::{Fields, begin, seal, unseal};
 use crate::local::flusher::Source;
-use crate::local::partition::LocalPartition;
+use crate::local::partition::{Doomed, LocalPartition};
 use crate::local::{cut, files, io, lock};
 use crate::log::retention;
 use crate::{Offset, StorageError};
@@ -83,7 +84,7 @@ impl LocalPartition {
         }
         state
             .doomed
-            .extend(gone.iter().map(|segment| (segment.base, None)));
+            .extend(gone.iter().map(|gone| Doomed::new(gone.base, &self.shared)));
         let woken = state.wake_all();
         drop(state);
         drop(writer);
@@ -115,18 +116,19 @@ impl LocalPartition {
         }
     }
 
-    /// Remove the files of segments that were dropped `file.delete.delay.ms` ago, or all of them
-    /// if the disk is full.
+    /// Remove the files of segments that were dropped `file.delete.delay.ms` ago and that a
+    /// checkpoint no longer needs; `at_once`, if the disk is full, those of all.
     pub(super) fn remove_doomed(&self, now_ms: i64, at_once: bool) {
         let delay_ms = self.settings().file_delete_delay_ms;
+        let written = self.shared.checkpoints_written.load(Ordering::SeqCst);
         let due: Vec<Offset> = {
             let mut state = self.state();
             let mut due = Vec::new();
-            state.doomed.retain_mut(|(base, due_ms)| {
-                let at = *due_ms.get_or_insert(now_ms.saturating_add(delay_ms));
-                let is_due = at_once || at <= now_ms;
+            state.doomed.retain_mut(|doomed| {
+                let at = *doomed.due_ms.get_or_insert(now_ms.saturating_add(delay_ms));
+                let is_due = at_once || (at <= now_ms && doomed.checkpoint <= written);
                 if is_due {
-                    due.push(*base);
+                    due.push(doomed.base);
                 }
                 !is_due
             });

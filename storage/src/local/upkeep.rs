@@ -73,7 +73,6 @@ impl LocalEngine {
             if retains || is_full {
                 partition.retain(now_ms);
             }
-            partition.remove_doomed(now_ms, is_full);
             if expires {
                 lock(&partition.writer).producers.expire(horizon_ms);
             }
@@ -84,12 +83,15 @@ impl LocalEngine {
         } else {
             options.checkpoint_interval_ms
         };
-        if is_due(&mut schedule.checkpoint_ms, now_ms, interval_ms) {
+        if is_due(&mut schedule.checkpoint_ms, now_ms, interval_ms) || is_full {
             shared.rolled.store(false, Ordering::Relaxed);
             match shared.checkpoint() {
                 Ok(_) | Err(StorageError::Poisoned) => {}
                 Err(error) => tracing::warn!("no checkpoint was written: {error}"),
             }
+        }
+        for partition in shared.all() {
+            partition.remove_doomed(now_ms, is_full);
         }
         shared.flusher.upkeep(now_ms);
         shared.close_idle_files();
@@ -101,14 +103,17 @@ impl LocalEngine {
         if !shared.health.close() {
             return shared.health.check_open();
         }
-        for partition in shared.all() {
-            partition.remove_doomed(i64::MAX, true);
-        }
         let written = shared.checkpoint()?;
         shared.flusher.checkpoint()?;
+        if lock(&shared.sections).is_empty() {
+            boot::remove_failed(&*shared.disk, &shared.root)?;
+        }
         boot::write_clean(&*shared.disk, &shared.root, &written)
             .map_err(|error| StorageError::Io(Arc::new(error)))?;
         shared.flusher.stop();
+        for partition in shared.all() {
+            partition.remove_doomed(i64::MAX, true);
+        }
         Ok(())
     }
 }
@@ -116,6 +121,7 @@ impl LocalEngine {
 impl Shared {
     /// Sync every log to where it ends now, then write down that it was (DC10).
     pub(super) fn checkpoint(&self) -> Result<Vec<u8>, StorageError> {
+        let number = self.checkpoints_begun.fetch_add(1, Ordering::SeqCst) + 1;
         let partitions = self.all();
         for partition in &partitions {
             partition.write_indexes();
@@ -147,6 +153,7 @@ impl Shared {
                 .map_err(|error| self.refused("the checkpoint", error))?;
             *last = Some((bytes.len(), crc));
         }
+        self.checkpoints_written.fetch_max(number, Ordering::SeqCst);
         Ok(bytes)
     }
 
@@ -195,7 +202,9 @@ impl LocalPartition {
         for (base, bytes, is_sealed, covered) in self.unwritten_indexes() {
             let path = segment::path(&self.dir, base, "index");
             if let Err(error) = self.write_index(&path, &bytes) {
-                tracing::debug!(partition = %self.id, segment = %base, "no index: {error}");
+                // It can be written at the next checkpoint, unless the disk fails (DC5).
+                let refused = self.refused(error);
+                tracing::debug!(partition = %self.id, segment = %base, "no index: {refused}");
                 continue;
             }
             if let Some(segment) = self.state().log.segment_mut(base) {

@@ -385,7 +385,9 @@ impl Log {
             self.unsynced_since_ms = None;
             self.pending.clear();
         }
-        self.epochs.trim(self.start);
+        // Reads begin at whole batches, so what the first segment holds is still looked at.
+        let first = self.segments.first().map_or(self.start, |first| first.base);
+        self.epochs.trim(first);
         gone
     }
 

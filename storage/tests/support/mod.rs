@@ -70,7 +70,12 @@ pub fn start_with(
     let boot_id = disk
         .boot_id()
         .map_err(|error| StorageError::Io(Arc::new(error)))?;
-    let options = LocalOptions { boot_id, ..options };
+    let options = LocalOptions {
+        boot_id,
+        // Every upkeep looks at everything.
+        retention_check_ms: 0,
+        ..options
+    };
     LocalEngine::open(disk, Path::new(""), options, NOW_MS)
 }
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use ratel_storage::disk::Disk;
 use ratel_storage::{
     Appended, Batch, Bound, Durability, Engine, LocalEngine, LocalOptions, LogSettings, Offset,
-    Origin, Partition, Pending, StorageError,
+    Origin, Partition, PartitionId, Pending, StorageError,
 };
 
 use super::{
@@ -57,11 +57,26 @@ struct Part {
     sequences: [i32; PRODUCERS],
     /// Whether a deletion began that was not answered.
     deleting: bool,
+    /// How many logs had this place before: each has an id of its own, as topics do.
+    generation: i32,
 }
 
 const PRODUCERS: usize = 3;
 
+/// The id of the log that has this place for the `generation`-th time.
+fn id_of(at: usize, generation: i32) -> PartitionId {
+    partition_id(i32::try_from(at).unwrap() + 1000 * generation)
+}
+
 impl Part {
+    /// The log that comes after one that was deleted.
+    fn after(generation: i32) -> Self {
+        Self {
+            generation: generation + 1,
+            ..Self::default()
+        }
+    }
+
     fn end(&self) -> i64 {
         self.sent
             .last()
@@ -145,6 +160,11 @@ impl Model {
     }
 
     /// How often an engine said that it must not go on.
+    /// The id of the log that has this place now.
+    pub fn id(&self, at: usize) -> PartitionId {
+        id_of(at, self.parts[at].generation)
+    }
+
     pub fn fatal(&self) -> usize {
         self.fatal.load(Ordering::SeqCst)
     }
@@ -171,12 +191,13 @@ impl Model {
         let engine = start_with(Arc::clone(&disk), options)?;
         let mut logs = Vec::new();
         for (index, part) in self.parts.iter().enumerate() {
-            let id = partition_id(i32::try_from(index).unwrap());
+            let mut generation = part.generation;
             if part.deleting {
                 // As a broker does it: the catalog says that it is gone.
-                engine.delete(id)?;
+                engine.delete(id_of(index, generation))?;
+                generation += 1;
             }
-            logs.push(engine.open(id, self.settings())?);
+            logs.push(engine.open(id_of(index, generation), self.settings())?);
         }
         Ok(Running {
             disk,
@@ -252,12 +273,15 @@ impl Model {
         let base = part.end();
         let mut answer = running.logs[at].append(&sent, Origin::Client, durability, NOW_MS);
         let early = poll_once(&mut answer);
-        if let Some(Err(error)) = early {
+        let is_in = running.logs[at].offsets().end.get() > base;
+        if let Some(Err(error)) = &early
+            && !is_in
+        {
             // Refused before it was written: it is not in the log.
             if let Some((id, sequence)) = producer {
                 part.sequences[usize::try_from(id).unwrap()] = sequence;
             }
-            return Err(error);
+            return Err(error.clone());
         }
         let entry = Sent {
             base,
@@ -336,11 +360,13 @@ impl Model {
 
     fn delete(&mut self, running: &mut Running, at: usize) -> Result<(), StorageError> {
         self.settle(running);
-        let id = partition_id(i32::try_from(at).unwrap());
+        let generation = self.parts[at].generation;
         self.parts[at].deleting = true;
-        running.engine.delete(id)?;
-        self.parts[at] = Part::default();
-        running.logs[at] = running.engine.open(id, self.settings())?;
+        running.engine.delete(id_of(at, generation))?;
+        self.parts[at] = Part::after(generation);
+        running.logs[at] = running
+            .engine
+            .open(id_of(at, generation + 1), self.settings())?;
         Ok(())
     }
 
@@ -371,14 +397,17 @@ impl Model {
     fn check_part(&mut self, at: usize, log: &Arc<dyn Partition>, end: End) {
         let part = &mut self.parts[at];
         if part.deleting {
-            *part = Part::default();
+            *part = Part::after(part.generation);
         }
         assert_eq!(log.damage(), None);
         let offsets = log.offsets();
         let (first, last) = (offsets.start.get(), offsets.end.get());
         assert!(
             part.start_answered <= first && first <= part.start_asked.max(0),
-            "the start"
+            "the start is {first} ({last}): {} answered, {} asked {:?}",
+            part.start_answered,
+            part.start_asked,
+            log.id()
         );
         let promised = match end {
             End::Process => part.written_end,
@@ -390,7 +419,10 @@ impl Model {
         );
         assert!(
             last <= part.end().max(first),
-            "partition {at}: {last} was never written"
+            "partition {at}: {last} was never written, {first} {} {:?} {}",
+            part.end(),
+            log.id(),
+            part.generation
         );
         assert_eq!(
             offsets.high_watermark, offsets.end,
