@@ -305,7 +305,10 @@ fn config_print_shows_values_with_their_sources() {
         .output()
         .expect("the binary runs");
     let values: serde_json::Value = serde_json::from_slice(&printed.stdout).expect("JSON");
-    let value = |key: &str, value: &str, source: &str| serde_json::json!({ "key": key, "value": value, "source": source });
+    let value = |key: &str, value: &str, source: &str| {
+        let row = [("key", key), ("value", value), ("source", source)];
+        serde_json::json!(std::collections::BTreeMap::from(row))
+    };
     assert_eq!(
         values,
         serde_json::json!([

@@ -156,6 +156,7 @@ async fn fetch(cx: Context, mut context: FetchContext, terms: Terms) -> Answer {
         reading::arm(session, &looked_at);
     }
     let lines = lines(&cx, session, &looked_at, is_incremental);
+    lines.iter().for_each(|line| cx.count_error(line.code));
     let session_id = match context {
         FetchContext::Plain(_) => 0,
         FetchContext::Opening(session) => {
@@ -181,6 +182,7 @@ async fn fetch(cx: Context, mut context: FetchContext, terms: Terms) -> Answer {
 }
 
 fn refuse(cx: &Context, code: ErrorCode) -> Answer {
+    cx.count_error(code.code());
     let head = Head {
         code: code.code(),
         session_id: 0,

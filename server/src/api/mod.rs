@@ -1,6 +1,8 @@
 //! THE TABLE: one file and one line per API. Dispatch, the version check and ApiVersions all read
 //! [`ROUTES`]; what is not in it is not spoken.
 
+mod error_codes;
+
 use std::future::Future;
 use std::ops::RangeInclusive;
 use std::pin::Pin;
@@ -14,6 +16,8 @@ use ratel_storage::Slice;
 use crate::broker::Broker;
 use crate::clock::Timestamp;
 use crate::net::Session;
+
+pub use error_codes::ErrorCodes;
 
 /// One API of the protocol.
 pub trait Api {
@@ -54,8 +58,9 @@ pub struct Context {
 }
 
 impl Context {
-    /// The answer with this body.
-    pub fn answer<R: Encodable>(&self, body: &R) -> Answer {
+    /// The answer with this body. The errors in it are counted.
+    pub fn answer<R: Encodable + ErrorCodes>(&self, body: &R) -> Answer {
+        body.each_error_code(|code| self.count_error(code));
         Answer::Body(ratel_protocol::response::encode(
             self.key,
             self.version,
@@ -65,8 +70,15 @@ impl Context {
     }
 
     /// [`Self::answer`], ready now.
-    pub fn ready<R: Encodable>(&self, body: &R) -> Later {
+    pub fn ready<R: Encodable + ErrorCodes>(&self, body: &R) -> Later {
         Later::Ready(self.answer(body))
+    }
+
+    /// Count an error code of an answer; 0 is none.
+    pub fn count_error(&self, code: i16) {
+        if code != 0 {
+            self.broker.metrics.request_error(self.key, code);
+        }
     }
 }
 

@@ -100,7 +100,8 @@ fn an_unknown_variable_is_one_warning_with_all_of_them() {
         loaded(&[environment]).warnings,
         [
             "these keys of Kafka change nothing here and were ignored: ssl.keystore.location",
-            "these environment variables name no key and were ignored: KAFKA_PORT, RATEL_SERVICE_HOST",
+            "these environment variables name no key and were ignored: KAFKA_PORT, \
+             RATEL_SERVICE_HOST",
         ]
     );
 }
