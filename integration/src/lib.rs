@@ -10,6 +10,7 @@
     reason = "what stands here serves tests alone, and a test that cannot go on should say why"
 )]
 
+pub mod fuzzing;
 pub mod history;
 mod raw_client;
 mod server_process;
