@@ -9,7 +9,7 @@ use ratel_protocol::messages::delete_groups_response::DeletableGroupResult;
 use ratel_protocol::messages::{DeleteGroupsRequest, DeleteGroupsResponse, GroupId};
 use ratel_protocol::{ApiKey, ErrorCode};
 
-use super::groups::{code, own, send_each};
+use super::groups::{code, distinct, own, send_each};
 use super::{Api, Context, Later};
 use crate::coordinator::group::Event;
 
@@ -21,7 +21,7 @@ impl Api for DeleteGroups {
     const VERSIONS: RangeInclusive<i16> = 0..=2;
 
     async fn handle(cx: Context, request: DeleteGroupsRequest) -> Later {
-        let replies = send_each(request.groups_names, |id| send(&cx, id)).await;
+        let replies = send_each(distinct(request.groups_names), |id| send(&cx, id)).await;
         Later::wait(async move {
             let results = replies.all().await.into_iter().map(|(id, outcome)| {
                 DeletableGroupResult::default()

@@ -11,7 +11,7 @@ use ratel_protocol::messages::describe_groups_response::{DescribedGroup, Describ
 use ratel_protocol::messages::{DescribeGroupsRequest, DescribeGroupsResponse, GroupId};
 use ratel_protocol::{ApiKey, ErrorCode, StrBytes};
 
-use super::groups::{STRANGE, own, send_each, text};
+use super::groups::{STRANGE, distinct, own, send_each, text};
 use super::metadata::NOT_ASKED;
 use super::{Api, Context, Later};
 use crate::coordinator::group::{Description, Event, Reply};
@@ -33,7 +33,7 @@ impl Api for DescribeGroups {
         } else {
             NOT_ASKED
         };
-        let replies = send_each(request.groups, |id| send(&cx, id)).await;
+        let replies = send_each(distinct(request.groups), |id| send(&cx, id)).await;
         Later::wait(async move {
             let groups = replies.all().await.into_iter();
             let groups = groups.map(|(id, reply)| group(id, reply, operations));

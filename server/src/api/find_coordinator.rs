@@ -12,6 +12,7 @@ use ratel_protocol::messages::find_coordinator_response::Coordinator;
 use ratel_protocol::messages::{FindCoordinatorRequest, FindCoordinatorResponse};
 use ratel_protocol::{ApiKey, ErrorCode, StrBytes};
 
+use super::groups::distinct;
 use super::{Api, Context, Later};
 use crate::advertised;
 
@@ -30,7 +31,7 @@ impl Api for FindCoordinator {
         let keys = if cx.version < 4 {
             vec![request.key]
         } else {
-            request.coordinator_keys
+            distinct(request.coordinator_keys)
         };
         let coordinators = keys
             .into_iter()

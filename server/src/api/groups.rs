@@ -1,7 +1,8 @@
 //! What the APIs of groups share: text in and out, and many groups in one request.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::future::Future;
+use std::hash::Hash;
 use std::sync::Arc;
 
 use ratel_protocol::{ErrorCode, StrBytes};
@@ -22,6 +23,15 @@ pub(super) fn own_or_none(text: Option<&StrBytes>) -> Option<Arc<str>> {
 /// Text for an answer.
 pub(super) fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
+}
+
+/// Each item once, in order: what is named a million times is not answered a million times.
+pub(super) fn distinct<T: Clone + Eq + Hash>(items: Vec<T>) -> Vec<T> {
+    let mut seen = HashSet::with_capacity(items.len());
+    items
+        .into_iter()
+        .filter(|item| seen.insert(item.clone()))
+        .collect()
 }
 
 /// The number that stands for an outcome.

@@ -6,6 +6,7 @@
 //! - v5: static members; v6: flexible; v7: protocol type in the answer, null protocol (G-11)
 //! - v8: a reason, for logs; v9: the leader may be told to skip the assignment (G-8)
 
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -44,16 +45,15 @@ impl Api for JoinGroup {
 }
 
 fn event(cx: &Context, request: &JoinGroupRequest) -> Join {
-    let mut protocols: Vec<Protocol> = Vec::with_capacity(request.protocols.len().min(64));
-    for protocol in &request.protocols {
-        // The first of two with the same name counts.
-        if protocols.iter().all(|known| *known.name != *protocol.name) {
-            protocols.push(Protocol {
-                name: own(&protocol.name),
-                metadata: Bytes::copy_from_slice(&protocol.metadata),
-            });
-        }
-    }
+    let mut names = HashSet::new();
+    // The first of two with the same name counts.
+    let protocols = request.protocols.iter();
+    let protocols = protocols.filter(|protocol| names.insert(&protocol.name));
+    let protocols = protocols.map(|protocol| Protocol {
+        name: own(&protocol.name),
+        metadata: Bytes::copy_from_slice(&protocol.metadata),
+    });
+    let protocols = protocols.collect();
     Join {
         group: own(&request.group_id),
         member: own(&request.member_id),

@@ -4,6 +4,7 @@
 //! - v1: throttle time; v3: flexible; v4: filter by state, states in the answer
 //! - v5: filter by type, types in the answer
 
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
 use ratel_protocol::messages::list_groups_response::ListedGroup;
@@ -27,10 +28,11 @@ impl Api for ListGroups {
             let response = match cx.broker.groups.list().await {
                 Err(error) => response.with_error_code(error.code()),
                 Ok(groups) => {
-                    let groups = groups.into_iter().filter(|group| {
-                        takes(&request.states_filter, group.state)
-                            && takes(&request.types_filter, group.kind)
-                    });
+                    let states = Filter::new(&request.states_filter);
+                    let kinds = Filter::new(&request.types_filter);
+                    let groups = groups.into_iter();
+                    let groups =
+                        groups.filter(|group| states.takes(group.state) && kinds.takes(group.kind));
                     response.with_groups(groups.map(|group| listed(&group)).collect())
                 }
             };
@@ -39,11 +41,17 @@ impl Api for ListGroups {
     }
 }
 
-fn takes(filter: &[StrBytes], value: &str) -> bool {
-    filter.is_empty()
-        || filter
-            .iter()
-            .any(|wanted| wanted.eq_ignore_ascii_case(value))
+/// Names that are looked for, whatever their case.
+struct Filter(HashSet<String>);
+
+impl Filter {
+    fn new(names: &[StrBytes]) -> Self {
+        Self(names.iter().map(|name| name.to_ascii_lowercase()).collect())
+    }
+
+    fn takes(&self, name: &str) -> bool {
+        self.0.is_empty() || self.0.contains(&name.to_ascii_lowercase())
+    }
 }
 
 fn listed(group: &Listed) -> ListedGroup {
@@ -96,9 +104,9 @@ mod tests {
 
     #[test]
     fn o_9_filters_do_not_look_at_case() {
-        let filter = [StrBytes::from_static_str("stABLE"), "Dead".into()];
-        assert!(takes(&filter, "Stable"));
-        assert!(!takes(&filter, "Empty"));
-        assert!(takes(&[], "Empty"));
+        let filter = Filter::new(&[StrBytes::from_static_str("stABLE"), "Dead".into()]);
+        assert!(filter.takes("Stable"));
+        assert!(!filter.takes("Empty"));
+        assert!(Filter::new(&[]).takes("Empty"));
     }
 }

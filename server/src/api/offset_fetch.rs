@@ -33,7 +33,7 @@ impl Api for OffsetFetch {
         let replies = send_each(asked, |fetch| send(&cx, fetch)).await;
         Later::wait(async move {
             let groups = replies.all().await.into_iter();
-            let groups = groups.map(|(fetch, fetched)| group_response(&cx, &fetch, fetched));
+            let groups = groups.map(|fetched| group_response(&cx, fetched));
             let response = OffsetFetchResponse::default().with_groups(groups.collect());
             cx.answer(&downgrade(response, cx.version))
         })
@@ -67,28 +67,50 @@ fn asked(request: OffsetFetchRequest, version: i16) -> Vec<Fetch> {
         .collect()
 }
 
-type Fetched = Result<Vec<FetchedTopic>, ErrorCode>;
+/// A group's part of the request, as far as the answer needs it, and what came of it.
+struct Fetched {
+    group: Arc<str>,
+    /// All topics were asked for.
+    all: bool,
+    /// What was asked for, where an error must be said of each partition.
+    asked: Vec<(Arc<str>, Vec<i32>)>,
+    topics: Result<Vec<FetchedTopic>, ErrorCode>,
+}
 
-fn send(cx: &Context, fetch: Fetch) -> impl Future<Output = (Fetch, Fetched)> + Send + use<> {
-    let groups = &cx.broker.groups;
-    let reply = groups.send(&fetch.group, Event::Fetch(fetch.clone()));
+fn send(cx: &Context, fetch: Fetch) -> impl Future<Output = Fetched> + Send + use<> {
+    let group = fetch.group.clone();
+    let all = fetch.topics.is_none();
+    let asked = match cx.version {
+        ..2 => fetch.topics.clone().unwrap_or_default(),
+        2.. => Vec::new(),
+    };
+    let reply = cx.broker.groups.send(&group, Event::Fetch(fetch));
     async move {
-        let fetched = match reply.await {
+        let topics = match reply.await {
             Ok(Reply::Fetched(topics)) => Ok(topics),
             Ok(_) => Err(STRANGE),
             Err(error) => Err(error),
         };
-        (fetch, fetched)
+        Fetched {
+            group,
+            all,
+            asked,
+            topics,
+        }
     }
 }
 
-fn group_response(cx: &Context, fetch: &Fetch, fetched: Fetched) -> OffsetFetchResponseGroup {
-    let response = OffsetFetchResponseGroup::default().with_group_id(GroupId(text(&fetch.group)));
-    match fetched {
+fn group_response(cx: &Context, fetched: Fetched) -> OffsetFetchResponseGroup {
+    let all = fetched.all;
+    let response = OffsetFetchResponseGroup::default().with_group_id(GroupId(text(&fetched.group)));
+    match fetched.topics {
+        Ok(topics) => {
+            let topics = topics.into_iter();
+            let topics = topics.filter_map(|topic| found(cx, topic, all));
+            response.with_topics(topics.collect())
+        }
         Err(error) => {
-            // Versions that have no error for a group say it of each partition.
-            let asked = fetch.topics.iter().flatten().filter(|_| cx.version < 2);
-            let topics = asked.map(|(name, partitions)| {
+            let topics = fetched.asked.iter().map(|(name, partitions)| {
                 let partitions = partitions.iter();
                 let partitions = partitions
                     .map(|index| nothing(*index).with_error_code(error.code()))
@@ -98,12 +120,6 @@ fn group_response(cx: &Context, fetch: &Fetch, fetched: Fetched) -> OffsetFetchR
             response
                 .with_error_code(error.code())
                 .with_topics(topics.collect())
-        }
-        Ok(topics) => {
-            let all = fetch.topics.is_none();
-            let topics = topics.into_iter();
-            let topics = topics.filter_map(|topic| found(cx, topic, all));
-            response.with_topics(topics.collect())
         }
     }
 }

@@ -86,7 +86,7 @@ impl GroupMachine {
                     topic: topic.clone(),
                     partitions: partitions
                         .iter()
-                        .map(|(partition, committed)| (*partition, Some(committed.clone())))
+                        .map(|(partition, committed)| (*partition, Some((**committed).clone())))
                         .collect(),
                 })
                 .collect(),

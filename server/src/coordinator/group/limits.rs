@@ -30,6 +30,8 @@ pub struct Limits {
 /// Member ids that were given out and not come back with, in one group: without a limit they
 /// would be a way to fill the memory.
 pub const PENDING_MAX: usize = 10_000;
+/// Protocols that one member may offer. Clients offer a handful.
+pub const PROTOCOLS_MAX: usize = 1000;
 /// Strings in records have an int16 length.
 pub const STRING_BYTES_MAX: usize = i16::MAX as usize;
 /// A new member that waits in JoinGroup cannot send heartbeats; after this it must ask again, ms.

@@ -210,7 +210,9 @@ impl GroupMachine {
             .chain(&event.instance)
             .chain([&event.protocol_type, &event.client_id]);
         // A member's id is its instance and a uuid.
-        if strings.any(|text| text.len() > limits::STRING_BYTES_MAX - 64) {
+        if strings.any(|text| text.len() > limits::STRING_BYTES_MAX - 64)
+            || event.protocols.len() > limits::PROTOCOLS_MAX
+        {
             return Err(ErrorCode::InvalidRequest);
         }
         let bytes: usize = event
@@ -413,9 +415,7 @@ impl Machine for GroupMachine {
         }
         send(answers, out);
         self.cut_offsets(ends, out);
-        if !self.gone.is_empty() {
-            self.timers.set(Timer::Gone, now.monotonic_ms);
-        }
+        self.drop_gone(now, out);
         self.arm_expiry(now);
     }
 

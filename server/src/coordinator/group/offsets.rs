@@ -5,10 +5,14 @@ use std::sync::Arc;
 
 use super::record::{Committed, Record};
 
+/// What is committed for the partitions of a topic. Boxed, since a map's node has room for eleven
+/// and most groups read few.
+pub type Partitions = BTreeMap<i32, Box<Committed>>;
+
 /// Committed offsets by topic name and partition.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Offsets {
-    topics: BTreeMap<Arc<str>, BTreeMap<i32, Committed>>,
+    topics: BTreeMap<Arc<str>, Partitions>,
 }
 
 impl Offsets {
@@ -19,11 +23,11 @@ impl Offsets {
 
     /// What is committed for a partition.
     pub fn committed(&self, topic: &str, partition: i32) -> Option<&Committed> {
-        self.topics.get(topic)?.get(&partition)
+        Some(self.topics.get(topic)?.get(&partition)?)
     }
 
     /// All topics with their partitions, in order.
-    pub fn topics(&self) -> impl Iterator<Item = (&Arc<str>, &BTreeMap<i32, Committed>)> {
+    pub fn topics(&self) -> impl Iterator<Item = (&Arc<str>, &Partitions)> {
         self.topics.iter()
     }
 
@@ -32,7 +36,7 @@ impl Offsets {
         self.topics.iter().flat_map(|(topic, partitions)| {
             partitions
                 .iter()
-                .map(move |(partition, committed)| (topic, *partition, committed))
+                .map(move |(partition, committed)| (topic, *partition, &**committed))
         })
     }
 
@@ -40,13 +44,12 @@ impl Offsets {
     pub fn apply(&mut self, topic: &Arc<str>, partition: i32, value: Option<&Committed>) {
         match value {
             Some(committed) => {
+                let committed = Box::new(committed.clone());
                 if let Some(partitions) = self.topics.get_mut(topic) {
-                    partitions.insert(partition, committed.clone());
+                    partitions.insert(partition, committed);
                 } else {
-                    self.topics.insert(
-                        topic.clone(),
-                        BTreeMap::from([(partition, committed.clone())]),
-                    );
+                    let partitions = BTreeMap::from([(partition, committed)]);
+                    self.topics.insert(topic.clone(), partitions);
                 }
             }
             None => {
