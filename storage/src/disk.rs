@@ -117,6 +117,9 @@ pub fn read_exact_at(file: &dyn File, buffer: &mut [u8], position: u64) -> io::R
     Ok(())
 }
 
+/// The most directories that are open at once to be synced.
+const DIRS_AT_ONCE: usize = 64;
+
 /// The operating system's file system, below one directory.
 ///
 /// Symbolic links are not followed in the last place of a path, and a path with `..` in it is
@@ -241,9 +244,14 @@ impl Disk for OsDisk {
             [] => Ok(()),
             [dir] => self.sync_dir(dir),
             _ => {
-                let opened = dirs.iter().map(|dir| self.open_dir(dir));
-                let opened: Vec<_> = opened.collect::<io::Result<_>>()?;
-                self.syncers.sync_all(opened)
+                let mut outcome = Ok(());
+                for some in dirs.chunks(DIRS_AT_ONCE) {
+                    let opened = some.iter().map(|dir| self.open_dir(dir));
+                    let opened = opened.collect::<io::Result<Vec<_>>>();
+                    let synced = opened.and_then(|dirs| self.syncers.sync_all(dirs));
+                    outcome = outcome.and(synced);
+                }
+                outcome
             }
         }
     }

@@ -44,8 +44,8 @@ const JOURNAL_BYTES_MAX: u64 = 2 * JOURNAL_BYTES;
 /// How long a journal stands at most, as upkeep comes by.
 const CHECKPOINT_INTERVAL_MS: i64 = 60_000;
 
-/// How long the flusher waits for somebody to close a file when it could not open one.
-const DESCRIPTOR_WAIT: Duration = Duration::from_millis(10);
+/// How long the flusher waits for somebody to close a file or to free space.
+const AGAIN_WAIT: Duration = Duration::from_millis(10);
 
 /// What a partition has that a sync would make durable.
 #[derive(Debug)]
@@ -130,7 +130,21 @@ struct Round<'s> {
     dirs: Vec<PathBuf>,
     ranges: Vec<Range>,
     done: Vec<(&'s Arc<dyn Source>, Place)>,
-    again: Vec<Arc<dyn Source>>,
+    again: Again,
+}
+
+/// Who takes part once more, because nothing was lost and it may go better soon (DC5).
+#[derive(Default)]
+struct Again {
+    sources: Vec<Arc<dyn Source>>,
+    why: Option<StorageError>,
+}
+
+impl Again {
+    fn add(&mut self, source: &Arc<dyn Source>, why: StorageError) {
+        self.sources.push(Arc::clone(source));
+        self.why = Some(why);
+    }
 }
 
 impl<'s> Round<'s> {
@@ -216,12 +230,7 @@ impl Flusher {
 
     /// Sync these partitions on the caller's thread (checkpoints, close).
     pub fn sync(&self, sources: &[Arc<dyn Source>]) -> Result<(), StorageError> {
-        let again = self.shared.round(sources)?;
-        if again.is_empty() {
-            Ok(())
-        } else {
-            Err(StorageError::TooManyFiles)
-        }
+        self.shared.round(sources)?.why.map_or(Ok(()), Err)
     }
 
     /// Remove a journal that has stood for long: a start after a crash then has less to copy.
@@ -272,6 +281,15 @@ impl Drop for Flusher {
     }
 }
 
+/// What a failure means that stops nothing (DC5): want of space or of descriptors.
+fn soft(error: &std::io::Error) -> Option<StorageError> {
+    match Errno::from_io_error(error)? {
+        Errno::NOSPC | Errno::DQUOT => Some(StorageError::DiskFull),
+        Errno::MFILE | Errno::NFILE => Some(StorageError::TooManyFiles),
+        _ => None,
+    }
+}
+
 impl Shared {
     fn run_rounds(&self) {
         loop {
@@ -287,9 +305,9 @@ impl Shared {
             };
             // A failure was reported where it happened and the partitions were told.
             let again = self.round(&sources).unwrap_or_default();
-            if !again.is_empty() {
-                lock(&self.queue).sources.extend(again);
-                std::thread::sleep(DESCRIPTOR_WAIT);
+            if again.why.is_some() {
+                lock(&self.queue).sources.extend(again.sources);
+                std::thread::sleep(AGAIN_WAIT);
             }
         }
     }
@@ -322,8 +340,8 @@ impl Shared {
         io(error)
     }
 
-    /// One round. Gives the sources that could not take part for want of descriptors.
-    fn round(&self, sources: &[Arc<dyn Source>]) -> Result<Vec<Arc<dyn Source>>, StorageError> {
+    /// One round. Gives the sources that could not take part for want of descriptors or space.
+    fn round(&self, sources: &[Arc<dyn Source>]) -> Result<Again, StorageError> {
         let outcome = self.sync_round(sources);
         if outcome.is_err() {
             sources.iter().for_each(|source| source.failed());
@@ -331,10 +349,7 @@ impl Shared {
         outcome
     }
 
-    fn sync_round(
-        &self,
-        sources: &[Arc<dyn Source>],
-    ) -> Result<Vec<Arc<dyn Source>>, StorageError> {
+    fn sync_round(&self, sources: &[Arc<dyn Source>]) -> Result<Again, StorageError> {
         let mut journal = lock(&self.journal);
         self.health.check()?;
         (self.on_round)(RoundEvent::Began);
@@ -343,8 +358,7 @@ impl Shared {
             match source.take_dirty() {
                 Ok(None) => {}
                 Ok(Some(dirty)) => round.add(source, dirty),
-                // Nothing was lost: it comes again when others have closed theirs (DC5).
-                Err(StorageError::TooManyFiles) => round.again.push(Arc::clone(source)),
+                Err(why @ StorageError::TooManyFiles) => round.again.add(source, why),
                 Err(error) => {
                     self.health
                         .fatal(&format!("a segment could not be synced: {error}"));
@@ -354,9 +368,15 @@ impl Shared {
         }
         round.dirs.sort_unstable();
         round.dirs.dedup();
-        self.disk
-            .sync_dirs(&round.dirs)
-            .map_err(|error| self.failed("a directory", error))?;
+        if let Err(error) = self.disk.sync_dirs(&round.dirs) {
+            let Some(why) = soft(&error) else {
+                return Err(self.failed("a directory", error));
+            };
+            for (source, _) in &round.done {
+                round.again.add(source, why.clone());
+            }
+            return Ok(round.again);
+        }
         self.sync_ranges(&mut journal, round.ranges)?;
         // A write that failed meanwhile stops the acknowledgements of all.
         self.health.check()?;
@@ -422,11 +442,9 @@ impl Shared {
     fn sync_sealed(&self, sealed: &mut Sealed) -> Result<(), StorageError> {
         loop {
             let files = lock(&self.journal).next_unsynced(sealed);
-            let files = files.map_err(|error| match Errno::from_io_error(&error) {
-                // The journal stays, and the next checkpoint goes on here.
-                Some(Errno::MFILE | Errno::NFILE) => StorageError::TooManyFiles,
-                _ => self.failed("a segment", error),
-            })?;
+            // After a soft one the journal stays, and the next checkpoint goes on here.
+            let files = files
+                .map_err(|error| soft(&error).unwrap_or_else(|| self.failed("a segment", error)))?;
             if files.is_empty() && sealed.is_done() {
                 return Ok(());
             }
