@@ -5,9 +5,10 @@ use std::sync::Arc;
 use ratel_protocol::ErrorCode;
 use ratel_storage::{Engine, Partition};
 
+use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::coordinator::catalog::{Catalog, Topic};
+use crate::coordinator::catalog::Topic;
 use crate::fetch_sessions::FetchSessions;
 use crate::groups::Groups;
 use crate::metrics::Metrics;
@@ -71,9 +72,9 @@ pub mod testing {
     use ratel_storage::{Engine, LogSettings, Partition, PartitionId, Pending, StorageError};
 
     use super::Broker;
+    use crate::catalog::Catalog;
     use crate::clock::{Clock, SystemClock};
     use crate::config::Config;
-    use crate::coordinator::catalog::Catalog;
     use crate::groups::Groups;
     use crate::metrics::Metrics;
     use crate::producer_ids::ProducerIds;

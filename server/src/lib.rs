@@ -4,6 +4,7 @@
 pub mod advertised;
 pub mod api;
 pub mod broker;
+pub mod catalog;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -19,10 +19,10 @@ use ratel_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse, TopicN
 use ratel_protocol::{ApiKey, ErrorCode, StrBytes};
 
 use super::{Api, Context, Later};
+use crate::catalog::fresh_id;
 use crate::coordinator::catalog::broker_config::BrokerConfigs;
-use crate::coordinator::catalog::{
-    NewTopic, Topic, check_legal_name, fresh_id, is_internal_name, topic_config,
-};
+use crate::coordinator::catalog::machine::NewTopic;
+use crate::coordinator::catalog::{Topic, check_legal_name, is_internal_name, topic_config};
 use crate::error::Refusal;
 
 pub struct CreateTopics;

@@ -1,8 +1,9 @@
-use ratel_storage::StorageError;
+use ratel_storage::{PartitionId, StorageError};
 
-use super::alter::Op;
 use super::*;
 use crate::clock::ManualClock;
+use crate::coordinator::catalog::alter::Op;
+use crate::coordinator::catalog::record;
 use crate::coordinator::testing::TestEngine;
 
 async fn start(engine: &Arc<TestEngine>) -> Catalog {

@@ -7,10 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use arc_swap::ArcSwap;
 use ratel_storage::{Engine, PartitionId, StorageError, TopicId};
 
-use super::CATALOG_PARTITION;
-use super::broker_config::BrokerConfigs;
-use super::machine::{Action, CatalogMachine, Event};
-use super::view::{Topic, View};
+use crate::coordinator::catalog::broker_config::BrokerConfigs;
+use crate::coordinator::catalog::machine::{Action, CatalogMachine, Event};
+use crate::coordinator::catalog::{CATALOG_PARTITION, Topic, View};
 use crate::coordinator::runtime::{Shard, Shell};
 
 /// Logs that are opened on the shell's own thread; more of them get threads of their own.
