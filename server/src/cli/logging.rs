@@ -26,7 +26,12 @@ pub(super) fn start(config: &Config) -> Result<(), Failure> {
     } else {
         builder.try_init()
     };
-    outcome.map_err(|error| Failure::failed(format!("cannot start logging: {error}")))
+    outcome.map_err(|error| Failure::failed(format!("cannot start logging: {error}")))?;
+    // A panic is a line of the log like any other. Where it ends is decided by who caught it.
+    std::panic::set_hook(Box::new(
+        |panic| tracing::error!(%panic, "a bug: please report it"),
+    ));
+    Ok(())
 }
 
 /// A directive of one word is a level here. To the filter it could be a module too, so that a

@@ -6,6 +6,7 @@
 
 mod exposition;
 mod health;
+mod host;
 mod lag;
 mod metrics;
 mod visit;
@@ -15,6 +16,7 @@ use std::sync::{Arc, OnceLock};
 use axum::Router;
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use ratel_storage::disk::Disk;
@@ -46,7 +48,10 @@ pub async fn serve(listener: TcpListener, site: Arc<Site>, mut shutdown: watch::
     let stop = async move {
         let _ = shutdown.wait_for(|down| *down).await;
     };
-    let served = axum::serve(visit::Visits::new(listener), router(site))
+    let is_local = listener
+        .local_addr()
+        .is_ok_and(|address| address.ip().is_loopback());
+    let served = axum::serve(visit::Visits::new(listener), router(site, is_local))
         .with_graceful_shutdown(stop)
         .await;
     if let Err(error) = served {
@@ -54,13 +59,18 @@ pub async fn serve(listener: TcpListener, site: Arc<Site>, mut shutdown: watch::
     }
 }
 
-fn router(site: Arc<Site>) -> Router {
-    Router::new()
+fn router(site: Arc<Site>, is_local: bool) -> Router {
+    let router = Router::new()
         .route("/metrics", get(metrics_page))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .fallback(|| async { (StatusCode::NOT_FOUND, "try /metrics, /healthz or /readyz\n") })
-        .with_state(site)
+        .with_state(site);
+    if is_local {
+        router.layer(middleware::from_fn(host::check))
+    } else {
+        router
+    }
 }
 
 /// How much `/metrics` tells.

@@ -29,8 +29,12 @@ async fn server(dir: &std::path::Path) -> Server {
 
 /// The status code and the body.
 pub(crate) async fn get(address: SocketAddr, path: &str) -> (u16, String) {
+    get_of(address, &address.to_string(), path).await
+}
+
+async fn get_of(address: SocketAddr, host: &str, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).await.expect("it accepts");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.expect("answered");
@@ -194,4 +198,49 @@ fn check_lines(page: &str, expected: &[&str]) {
             "{line} not in {page}"
         );
     }
+}
+
+/// A page of somebody else's can have its own name point to this machine, and then read what a
+/// browser here may read: a server on loopback answers to loopback's names alone.
+#[tokio::test]
+async fn on_loopback_other_host_names_are_refused() {
+    let temporary = tempfile::tempdir().expect("a directory");
+    let server = server(temporary.path()).await;
+    let http = server.http_address().expect("http is on");
+    for good in ["localhost:1", "LOCALHOST", "127.0.0.1", "[::1]:8080"] {
+        assert_eq!(get_of(http, good, "/healthz").await.0, 200, "{good}");
+    }
+    for bad in [
+        "evil.example",
+        "localhost.evil.example:80",
+        "10.0.0.1",
+        "[::2]",
+    ] {
+        assert_eq!(get_of(http, bad, "/metrics").await.0, 403, "{bad}");
+    }
+    server.shutdown().await.expect("it stops");
+}
+
+#[test]
+fn a_recovery_that_goes_on_is_a_reason_not_to_be_ready() {
+    let clock = crate::clock::ManualClock::default();
+    let (fail, failure) = tokio::sync::watch::channel(None);
+    let (stop, stopping) = tokio::sync::watch::channel(false);
+    let site = super::Site {
+        broker: std::sync::OnceLock::new(),
+        disk: std::sync::Arc::new(ratel_storage::disk_memory::MemoryDisk::new()),
+        clock: std::sync::Arc::new(clock),
+        began_us: 0,
+        failure,
+        stopping,
+    };
+    let recovery = "recovery: the logs are being opened";
+    assert_eq!(super::health::ready(&site), [recovery]);
+    assert_eq!(super::health::live(&site), [""; 0]);
+    stop.send_replace(true);
+    fail.send_replace(Some("a segment could not be synced".to_owned()));
+    let stopping = "stopping: the server was asked to stop";
+    let failed = "a segment could not be synced";
+    assert_eq!(super::health::ready(&site), [failed, stopping, recovery]);
+    assert_eq!(super::health::live(&site), [failed]);
 }
