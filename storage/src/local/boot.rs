@@ -129,7 +129,8 @@ pub(crate) fn write(
     files::replace(disk, &root.join(BOOT), &seal(out))
 }
 
-fn decode(bytes: &Bytes) -> Result<(i32, String), &'static str> {
+/// The leader epoch and the boot id in a boot file.
+pub(crate) fn decode(bytes: &Bytes) -> Result<(i32, String), &'static str> {
     let body = unseal(bytes, BOOT_MAGIC, VERSION)?;
     let mut fields = Fields(&body);
     let mut read = || {
@@ -160,7 +161,8 @@ pub(crate) fn remove_failed(disk: &dyn Disk, root: &Path) -> Result<(), StorageE
     cut::remove(disk, &root.join(FAILED))
 }
 
-fn is_clean(clean: Option<&Bytes>, checkpoint: Option<&Bytes>) -> bool {
+/// Whether there is a clean mark that fits the checkpoint.
+pub(crate) fn is_clean(clean: Option<&Bytes>, checkpoint: Option<&Bytes>) -> bool {
     let (Some(clean), Some(checkpoint)) = (clean, checkpoint) else {
         return false;
     };

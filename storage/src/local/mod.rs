@@ -10,6 +10,7 @@
 mod boot;
 mod checkpoint;
 mod cut;
+pub mod doctor;
 mod fields;
 mod files;
 mod flusher;

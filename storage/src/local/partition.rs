@@ -375,7 +375,7 @@ impl LocalPartition {
             .map_err(|error| self.refused(error))?;
         if let Some(last) = self.state().log.segment_mut(base) {
             if let Index::Mapped(index) = &last.index {
-                last.index = Index::Memory(Index::Mapped(index.clone()).entries());
+                last.index = Index::Memory(index.entries());
             }
             last.file = Some(Arc::clone(&file));
         }

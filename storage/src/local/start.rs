@@ -39,10 +39,11 @@ pub(crate) fn read(disk: &dyn Disk, dir: &Path) -> Result<Option<Offset>, Storag
     }
 }
 
-fn encode(start: Offset) -> Vec<u8> {
+/// Write the start into a partition's directory, durably.
+pub(crate) fn write(disk: &dyn Disk, dir: &Path, start: Offset) -> std::io::Result<()> {
     let mut out = begin(MAGIC, VERSION);
     out.extend_from_slice(&start.get().to_be_bytes());
-    seal(out)
+    files::replace(disk, &dir.join(START), &seal(out))
 }
 
 impl LocalPartition {
@@ -69,8 +70,7 @@ impl LocalPartition {
             // The start must never lie behind what a power cut leaves.
             self.shared.flusher.sync(&[self.as_source()])?;
         }
-        files::replace(&*self.shared.disk, &self.dir.join(START), &encode(to))
-            .map_err(|error| self.refused(error))?;
+        write(&*self.shared.disk, &self.dir, to).map_err(|error| self.refused(error))?;
         self.drop_before(to);
         Ok(to)
     }

@@ -107,6 +107,11 @@ impl IndexFile {
         Ok(Self { bytes, covered })
     }
 
+    /// All entries.
+    pub fn entries(&self) -> Vec<Entry> {
+        (0..self.len()).map(|at| self.entry(at)).collect()
+    }
+
     fn len(&self) -> usize {
         (self.bytes.len() - HEAD_BYTES - FOOT_BYTES) / ENTRY_BYTES
     }
@@ -151,11 +156,6 @@ impl Index {
         }
     }
 
-    /// All entries, for a file.
-    pub fn entries(&self) -> Vec<Entry> {
-        (0..self.len()).map(|at| self.entry(at)).collect()
-    }
-
     /// The last entry that `before` holds for; entries for which it holds come first.
     pub fn last_where(&self, before: impl Fn(&Entry) -> bool) -> Option<Entry> {
         let (mut low, mut high) = (0, self.len());
@@ -196,7 +196,7 @@ mod tests {
         let (covered, entries) = sample();
         let file = IndexFile::decode(IndexFile::encode(&covered, &entries).into()).unwrap();
         assert_eq!(file.covered, covered);
-        assert_eq!(Index::Mapped(file).entries(), entries);
+        assert_eq!(file.entries(), entries);
     }
 
     #[test]

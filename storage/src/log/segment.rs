@@ -128,7 +128,7 @@ impl Segment {
     /// Take up an index that describes only the front: what is behind its last entry is to be
     /// pushed again, from the offset that is returned.
     pub fn take_up(&mut self, file: IndexFile) -> Offset {
-        let mut entries = Index::Mapped(file).entries();
+        let mut entries = file.entries();
         let Some(last) = entries.pop() else {
             return self.base;
         };
