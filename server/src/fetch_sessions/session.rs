@@ -133,7 +133,11 @@ impl Session {
 
     /// Find out where each partition's records are, unless nothing changed in the catalog since.
     /// `find` looks a partition up. Everything is looked at again afterwards.
-    pub fn resolve(&mut self, view: &View, find: impl Fn(&Entry) -> Result<Source, ErrorCode>) {
+    pub fn resolve(
+        &mut self,
+        view: &View,
+        mut find: impl FnMut(&Entry) -> Result<Source, ErrorCode>,
+    ) {
         let version = view.version();
         if self.catalog_version == Some(version) {
             return;

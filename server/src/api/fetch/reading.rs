@@ -1,11 +1,13 @@
 //! Reading the partitions of a fetch until there is enough, or time is up.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use ratel_protocol::ErrorCode;
 use ratel_storage::{Bound, Offsets, Read, ReadRequest};
 
 use crate::broker::Broker;
+use crate::coordinator::catalog::{Topic, View};
 use crate::error;
 use crate::fetch_sessions::{Entry, Session, Source, TopicKey};
 use crate::long_poll::Deadline;
@@ -97,7 +99,9 @@ async fn look(entry: &mut Entry, terms: &Terms, taken: usize) -> Result<Read, Er
         Ok(source) => &source.partition,
         Err(code) => return Err(*code),
     };
-    error::check_leader_epoch(entry.leader_epoch, partition.offsets().leader_epoch)?;
+    if entry.leader_epoch != -1 {
+        error::check_leader_epoch(entry.leader_epoch, partition.offsets().leader_epoch)?;
+    }
     let request = ReadRequest {
         from: entry.from,
         max_bytes: entry.max_bytes.min(terms.max_bytes.saturating_sub(taken)),
@@ -158,19 +162,29 @@ fn is_news(seen: &Offsets, now: &Offsets) -> bool {
 
 fn resolve(broker: &Broker, session: &mut Session, terms: &Terms) {
     let is_follower = terms.is_follower;
+    // Partitions of one topic mostly stand side by side: their topic is looked up once.
+    let mut last: Option<(TopicKey, Arc<Topic>)> = None;
     session.resolve(&broker.catalog.view, |entry| {
         if is_follower {
             return Err(ErrorCode::NotLeaderOrFollower);
         }
-        find(broker, entry)
+        let topic = match &last {
+            Some((key, topic)) if *key == entry.topic => topic.clone(),
+            _ => {
+                let topic = find(&broker.catalog.view, entry)?;
+                last = Some((entry.topic.clone(), topic.clone()));
+                topic
+            }
+        };
+        let partition = broker.partition(&topic, entry.index)?;
+        Ok(Source { topic, partition })
     });
 }
 
-/// Where a partition's records are (F-8).
-fn find(broker: &Broker, entry: &Entry) -> Result<Source, ErrorCode> {
-    let view = &broker.catalog.view;
-    let topic = match &entry.topic {
-        TopicKey::Name(name) => view.topic(name).ok_or(ErrorCode::UnknownTopicOrPartition)?,
+/// The topic of a partition (F-8).
+fn find(view: &View, entry: &Entry) -> Result<Arc<Topic>, ErrorCode> {
+    match &entry.topic {
+        TopicKey::Name(name) => view.topic(name).ok_or(ErrorCode::UnknownTopicOrPartition),
         TopicKey::Id(id) => view.topic_by_id(*id).ok_or_else(|| {
             // Made anew under the same name, while a session read the old one.
             let before = entry.source.as_ref().ok();
@@ -178,8 +192,6 @@ fn find(broker: &Broker, entry: &Entry) -> Result<Source, ErrorCode> {
                 Some(_) => ErrorCode::InconsistentTopicId,
                 None => ErrorCode::UnknownTopicId,
             }
-        })?,
-    };
-    let partition = broker.partition(&topic, entry.index)?;
-    Ok(Source { topic, partition })
+        }),
+    }
 }

@@ -457,6 +457,16 @@ async fn f_10_an_incremental_answer_holds_only_what_is_new() {
     // As long as the client does not read on, the same records come again.
     let again = bench.send(12, &incremental(&topic, id, 3, &[])).await;
     assert_eq!(summary(&again), [(2, 0, vec!["b".into()])]);
+
+    // A start that moved is news, without records.
+    let partition = bench.broker.partition(&topic, 0).expect("a partition");
+    partition
+        .advance_start(Offset::new(1))
+        .await
+        .expect("a new start");
+    let moved = bench.send(12, &incremental(&topic, id, 4, &[(2, 1)])).await;
+    assert_eq!(summary(&moved), [(0, 0, vec![])]);
+    assert_eq!(partitions(&moved)[0].log_start_offset, 1);
 }
 
 #[tokio::test]
