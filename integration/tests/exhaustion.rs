@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
-use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
@@ -46,9 +45,7 @@ async fn create_topic(client: &mut RawClient, name: &str) {
 }
 
 async fn delete_topic(client: &mut RawClient, name: &str) {
-    let topic = DeleteTopicState::default().with_name(Some(topic_name(name)));
     let request = DeleteTopicsRequest::default()
-        .with_topics(vec![topic])
         .with_topic_names(vec![topic_name(name)])
         .with_timeout_ms(10_000);
     let answer = client.send(5, &request).await;
@@ -196,6 +193,12 @@ async fn ft_8_a_full_disk_refuses_keeps_what_it_acknowledged_and_resumes() {
         server.ended().is_none(),
         "a full disk does not end the server"
     );
+
+    server.kill();
+    server.restart();
+    let mut client = RawClient::connect(server.addr()).await;
+    let found = read_all(&mut client, "kept").await;
+    assert_eq!(found, acknowledged, "after kill -9 on a full disk");
 
     delete_topic(&mut client, "filler").await;
     let began = Instant::now();
