@@ -32,7 +32,8 @@ if [ ! -d "$kafka/libs" ]; then
   </dependencies>
 </project>
 XML
-    (cd "$kafka" && mvn -q dependency:copy-dependencies -DoutputDirectory=libs.new && mv libs.new libs)
+    (cd "$kafka" && mvn -q dependency:copy-dependencies -DoutputDirectory=libs.new &&
+        mv libs.new libs)
 fi
 
 venv=.work/bench-venv

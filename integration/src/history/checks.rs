@@ -203,7 +203,7 @@ fn realtime_order(history: &History, found: &mut Vec<Anomaly>) {
             }
             if *offset <= highest {
                 let detail = format!(
-                    "offset {offset} was given to a send that began after {highest} was acknowledged"
+                    "offset {offset} went to a send that began after {highest} was acknowledged"
                 );
                 report(found, Kind::RealtimeOrder, partition, detail);
             }
