@@ -202,7 +202,7 @@ async fn p_12_log_append_time_is_in_the_batch_and_its_crc_fits() {
 }
 
 #[tokio::test]
-async fn p_15_p_19_producers_are_remembered_across_a_restart_and_a_crash() {
+async fn p_19_producers_are_remembered_across_a_restart_and_a_crash() {
     let (mut broker, mut client) = started(1, &[]).await;
     for (sequence, value) in (0..).zip(["a", "b", "c"]) {
         let answer = put(&mut client, from_producer(7, sequence, value)).await;

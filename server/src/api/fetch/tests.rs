@@ -130,13 +130,25 @@ async fn every_version_answers_records_and_errors() {
             (0, (0, 0, start(0)))
         );
         assert_eq!((data[2].error_code, offsets(data[2])), (3, (-1, -1, -1)));
-        // F-4: a list of aborted transactions for read_committed only.
-        assert_eq!(data[0].aborted_transactions, Some(vec![]));
         // F-12.
         assert_eq!(data[0].preferred_read_replica, -1);
     }
-    let uncommitted = bench.send(12, &request(12, &topic, &[(0, 0)])).await;
-    assert_eq!(partitions(&uncommitted)[0].aborted_transactions, None);
+}
+
+#[tokio::test]
+async fn f_4_aborted_transactions_are_listed_for_read_committed_only() {
+    let bench = Bench::new();
+    let topic = bench.topic("t", 1);
+    append(&bench, &topic, 0, &batch(&["a"])).await;
+    for version in 4..=18 {
+        let request = request(version, &topic, &[(0, 0)]);
+        let uncommitted = bench.send(version, &request).await;
+        assert_eq!(partitions(&uncommitted)[0].aborted_transactions, None);
+        let committed = bench.send(version, &request.with_isolation_level(1)).await;
+        let data = partitions(&committed)[0];
+        assert_eq!(data.aborted_transactions, Some(vec![]));
+        assert_eq!(values(data), ["a"]);
+    }
 }
 
 #[tokio::test]

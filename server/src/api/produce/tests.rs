@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use ratel_protocol::messages::produce_request::PartitionProduceData;
-use ratel_storage::{BatchBuilder, LogSettings, Offset, ReadRequest, TimestampType};
+use ratel_storage::{BatchBuilder, LogSettings, Offset, ReadRequest, TimestampType, Validation};
 
 use super::*;
 use crate::api::testing::{Bench, NOW_MS, answer, batch, response};
@@ -353,6 +353,36 @@ async fn p_13_offset_and_epoch_are_set_in_place_and_the_rest_is_kept() {
     assert_eq!(read[..8], 1i64.to_be_bytes());
     assert_eq!(read[8..12], sent.bytes()[8..12]);
     assert_eq!(read[16..], sent.bytes()[16..]);
+}
+
+#[tokio::test]
+async fn p_14_the_header_is_believed_unless_the_topic_wants_records_walked() {
+    let bench = Bench::new();
+    let settings = LogSettings {
+        validation: Validation::Records,
+        ..LogSettings::default()
+    };
+    let believing = bench.topic("t", 1);
+    let walking = bench.topic_with("u", 1, false, settings);
+    let good = batch(&["a", "b"]);
+    // The first record claims to be longer than the batch; the CRC fits all the same.
+    let broken = patched(&good, 61, &[0x7e]);
+    // And here the header claims one record more than there are.
+    let mut claims = BytesMut::from(&good.bytes()[..]);
+    claims[57..61].copy_from_slice(&3i32.to_be_bytes());
+    claims[23..27].copy_from_slice(&2i32.to_be_bytes());
+    let crc = crc_of(&claims);
+    claims[17..21].copy_from_slice(&crc.to_be_bytes());
+    for bad in [broken, Some(claims.freeze())] {
+        assert_eq!(produce(&bench, &believing, bad.clone()).await.error_code, 0);
+        assert_eq!(produce(&bench, &walking, bad).await.error_code, 87);
+    }
+    assert_eq!(
+        produce(&bench, &walking, Some(good.bytes().clone()))
+            .await
+            .error_code,
+        0
+    );
 }
 
 #[tokio::test]
