@@ -12,7 +12,7 @@ targets=("$@")
 if [ ${#targets[@]} -eq 0 ]; then
     targets=(request_decode batch_parse segment_recovery)
 fi
-command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked --version 0.13.1
+command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked --version 0.13.2
 
 for target in "${targets[@]}"; do
     # New inputs go to a directory of their own; the kept corpus is only read.

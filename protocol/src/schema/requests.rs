@@ -1,7 +1,7 @@
 //! The table of requests: each field, in the order of the wire, with the versions that have it.
 //!
 //! One constant per API; what it says is held against the codec by a test that decodes requests
-//! made from it, at every version. A new API needs its constant here and its line in [`of`].
+//! made from it, at every version. A new API needs its constant here and its line in [`ROWS`].
 
 use kafka_protocol::messages::ApiKey;
 
@@ -14,78 +14,96 @@ use super::{Field, f};
 /// The fields of a request, if they are known here.
 #[must_use]
 pub const fn of(key: ApiKey) -> Option<&'static [Field]> {
-    Some(match key {
-        ApiKey::Produce => PRODUCE,
-        ApiKey::Fetch => FETCH,
-        ApiKey::ListOffsets => LIST_OFFSETS,
-        ApiKey::Metadata => METADATA,
-        ApiKey::OffsetCommit => OFFSET_COMMIT,
-        ApiKey::OffsetFetch => OFFSET_FETCH,
-        ApiKey::FindCoordinator => FIND_COORDINATOR,
-        ApiKey::JoinGroup => JOIN_GROUP,
-        ApiKey::Heartbeat => HEARTBEAT,
-        ApiKey::LeaveGroup => LEAVE_GROUP,
-        ApiKey::SyncGroup => SYNC_GROUP,
-        ApiKey::DescribeGroups => DESCRIBE_GROUPS,
-        ApiKey::ListGroups => LIST_GROUPS,
-        ApiKey::SaslHandshake => SASL_HANDSHAKE,
-        ApiKey::ApiVersions => API_VERSIONS,
-        ApiKey::CreateTopics => CREATE_TOPICS,
-        ApiKey::DeleteTopics => DELETE_TOPICS,
-        ApiKey::DeleteRecords => DELETE_RECORDS,
-        ApiKey::InitProducerId => INIT_PRODUCER_ID,
-        ApiKey::OffsetForLeaderEpoch => OFFSET_FOR_LEADER_EPOCH,
-        ApiKey::AddPartitionsToTxn => ADD_PARTITIONS_TO_TXN,
-        ApiKey::AddOffsetsToTxn => ADD_OFFSETS_TO_TXN,
-        ApiKey::EndTxn => END_TXN,
-        ApiKey::WriteTxnMarkers => WRITE_TXN_MARKERS,
-        ApiKey::TxnOffsetCommit => TXN_OFFSET_COMMIT,
-        ApiKey::DescribeAcls => DESCRIBE_ACLS,
-        ApiKey::CreateAcls => CREATE_ACLS,
-        ApiKey::DeleteAcls => DELETE_ACLS,
-        ApiKey::DescribeConfigs => DESCRIBE_CONFIGS,
-        ApiKey::AlterConfigs => ALTER_CONFIGS,
-        ApiKey::AlterReplicaLogDirs => ALTER_REPLICA_LOG_DIRS,
-        ApiKey::DescribeLogDirs => DESCRIBE_LOG_DIRS,
-        ApiKey::SaslAuthenticate => SASL_AUTHENTICATE,
-        ApiKey::CreatePartitions => CREATE_PARTITIONS,
-        ApiKey::CreateDelegationToken => CREATE_DELEGATION_TOKEN,
-        ApiKey::RenewDelegationToken => RENEW_DELEGATION_TOKEN,
-        ApiKey::ExpireDelegationToken => EXPIRE_DELEGATION_TOKEN,
-        ApiKey::DescribeDelegationToken => DESCRIBE_DELEGATION_TOKEN,
-        ApiKey::DeleteGroups => DELETE_GROUPS,
-        ApiKey::ElectLeaders => ELECT_LEADERS,
-        ApiKey::IncrementalAlterConfigs => INCREMENTAL_ALTER_CONFIGS,
-        ApiKey::AlterPartitionReassignments => ALTER_PARTITION_REASSIGNMENTS,
-        ApiKey::ListPartitionReassignments => LIST_PARTITION_REASSIGNMENTS,
-        ApiKey::OffsetDelete => OFFSET_DELETE,
-        ApiKey::DescribeClientQuotas => DESCRIBE_CLIENT_QUOTAS,
-        ApiKey::AlterClientQuotas => ALTER_CLIENT_QUOTAS,
-        ApiKey::DescribeUserScramCredentials => DESCRIBE_USER_SCRAM_CREDENTIALS,
-        ApiKey::AlterUserScramCredentials => ALTER_USER_SCRAM_CREDENTIALS,
-        ApiKey::DescribeQuorum => DESCRIBE_QUORUM,
-        ApiKey::UpdateFeatures => UPDATE_FEATURES,
-        ApiKey::DescribeCluster => DESCRIBE_CLUSTER,
-        ApiKey::DescribeProducers => DESCRIBE_PRODUCERS,
-        ApiKey::UnregisterBroker => UNREGISTER_BROKER,
-        ApiKey::DescribeTransactions => DESCRIBE_TRANSACTIONS,
-        ApiKey::ListTransactions => LIST_TRANSACTIONS,
-        ApiKey::ConsumerGroupHeartbeat => CONSUMER_GROUP_HEARTBEAT,
-        ApiKey::ConsumerGroupDescribe => CONSUMER_GROUP_DESCRIBE,
-        ApiKey::GetTelemetrySubscriptions => GET_TELEMETRY_SUBSCRIPTIONS,
-        ApiKey::PushTelemetry => PUSH_TELEMETRY,
-        ApiKey::ListConfigResources => LIST_CONFIG_RESOURCES,
-        ApiKey::DescribeTopicPartitions => DESCRIBE_TOPIC_PARTITIONS,
-        ApiKey::ShareGroupHeartbeat => SHARE_GROUP_HEARTBEAT,
-        ApiKey::ShareGroupDescribe => SHARE_GROUP_DESCRIBE,
-        ApiKey::ShareFetch => SHARE_FETCH,
-        ApiKey::ShareAcknowledge => SHARE_ACKNOWLEDGE,
-        ApiKey::DescribeShareGroupOffsets => DESCRIBE_SHARE_GROUP_OFFSETS,
-        ApiKey::AlterShareGroupOffsets => ALTER_SHARE_GROUP_OFFSETS,
-        ApiKey::DeleteShareGroupOffsets => DELETE_SHARE_GROUP_OFFSETS,
-        _ => return None,
-    })
+    BY_KEY[key as usize]
 }
+
+type Row = (ApiKey, &'static [Field]);
+
+/// One past the largest key.
+const KEYS: usize = 128;
+const BY_KEY: [Option<&'static [Field]>; KEYS] = by_key(ROWS);
+
+const fn by_key(rows: &[Row]) -> [Option<&'static [Field]>; KEYS] {
+    let mut by_key = [None; KEYS];
+    let mut place = 0;
+    while place < rows.len() {
+        let (key, fields) = rows[place];
+        by_key[key as usize] = Some(fields);
+        place += 1;
+    }
+    by_key
+}
+
+const ROWS: &[Row] = &[
+    (ApiKey::Produce, PRODUCE),
+    (ApiKey::Fetch, FETCH),
+    (ApiKey::ListOffsets, LIST_OFFSETS),
+    (ApiKey::Metadata, METADATA),
+    (ApiKey::OffsetCommit, OFFSET_COMMIT),
+    (ApiKey::OffsetFetch, OFFSET_FETCH),
+    (ApiKey::FindCoordinator, FIND_COORDINATOR),
+    (ApiKey::JoinGroup, JOIN_GROUP),
+    (ApiKey::Heartbeat, HEARTBEAT),
+    (ApiKey::LeaveGroup, LEAVE_GROUP),
+    (ApiKey::SyncGroup, SYNC_GROUP),
+    (ApiKey::DescribeGroups, DESCRIBE_GROUPS),
+    (ApiKey::ListGroups, LIST_GROUPS),
+    (ApiKey::SaslHandshake, SASL_HANDSHAKE),
+    (ApiKey::ApiVersions, API_VERSIONS),
+    (ApiKey::CreateTopics, CREATE_TOPICS),
+    (ApiKey::DeleteTopics, DELETE_TOPICS),
+    (ApiKey::DeleteRecords, DELETE_RECORDS),
+    (ApiKey::InitProducerId, INIT_PRODUCER_ID),
+    (ApiKey::OffsetForLeaderEpoch, OFFSET_FOR_LEADER_EPOCH),
+    (ApiKey::AddPartitionsToTxn, ADD_PARTITIONS_TO_TXN),
+    (ApiKey::AddOffsetsToTxn, ADD_OFFSETS_TO_TXN),
+    (ApiKey::EndTxn, END_TXN),
+    (ApiKey::WriteTxnMarkers, WRITE_TXN_MARKERS),
+    (ApiKey::TxnOffsetCommit, TXN_OFFSET_COMMIT),
+    (ApiKey::DescribeAcls, DESCRIBE_ACLS),
+    (ApiKey::CreateAcls, CREATE_ACLS),
+    (ApiKey::DeleteAcls, DELETE_ACLS),
+    (ApiKey::DescribeConfigs, DESCRIBE_CONFIGS),
+    (ApiKey::AlterConfigs, ALTER_CONFIGS),
+    (ApiKey::AlterReplicaLogDirs, ALTER_REPLICA_LOG_DIRS),
+    (ApiKey::DescribeLogDirs, DESCRIBE_LOG_DIRS),
+    (ApiKey::SaslAuthenticate, SASL_AUTHENTICATE),
+    (ApiKey::CreatePartitions, CREATE_PARTITIONS),
+    (ApiKey::CreateDelegationToken, CREATE_DELEGATION_TOKEN),
+    (ApiKey::RenewDelegationToken, RENEW_DELEGATION_TOKEN),
+    (ApiKey::ExpireDelegationToken, EXPIRE_DELEGATION_TOKEN),
+    (ApiKey::DescribeDelegationToken, DESCRIBE_DELEGATION_TOKEN),
+    (ApiKey::DeleteGroups, DELETE_GROUPS),
+    (ApiKey::ElectLeaders, ELECT_LEADERS),
+    (ApiKey::IncrementalAlterConfigs, INCREMENTAL_ALTER_CONFIGS),
+    (ApiKey::AlterPartitionReassignments, ALTER_PARTITION_REASSIGNMENTS),
+    (ApiKey::ListPartitionReassignments, LIST_PARTITION_REASSIGNMENTS),
+    (ApiKey::OffsetDelete, OFFSET_DELETE),
+    (ApiKey::DescribeClientQuotas, DESCRIBE_CLIENT_QUOTAS),
+    (ApiKey::AlterClientQuotas, ALTER_CLIENT_QUOTAS),
+    (ApiKey::DescribeUserScramCredentials, DESCRIBE_USER_SCRAM_CREDENTIALS),
+    (ApiKey::AlterUserScramCredentials, ALTER_USER_SCRAM_CREDENTIALS),
+    (ApiKey::DescribeQuorum, DESCRIBE_QUORUM),
+    (ApiKey::UpdateFeatures, UPDATE_FEATURES),
+    (ApiKey::DescribeCluster, DESCRIBE_CLUSTER),
+    (ApiKey::DescribeProducers, DESCRIBE_PRODUCERS),
+    (ApiKey::UnregisterBroker, UNREGISTER_BROKER),
+    (ApiKey::DescribeTransactions, DESCRIBE_TRANSACTIONS),
+    (ApiKey::ListTransactions, LIST_TRANSACTIONS),
+    (ApiKey::ConsumerGroupHeartbeat, CONSUMER_GROUP_HEARTBEAT),
+    (ApiKey::ConsumerGroupDescribe, CONSUMER_GROUP_DESCRIBE),
+    (ApiKey::GetTelemetrySubscriptions, GET_TELEMETRY_SUBSCRIPTIONS),
+    (ApiKey::PushTelemetry, PUSH_TELEMETRY),
+    (ApiKey::ListConfigResources, LIST_CONFIG_RESOURCES),
+    (ApiKey::DescribeTopicPartitions, DESCRIBE_TOPIC_PARTITIONS),
+    (ApiKey::ShareGroupHeartbeat, SHARE_GROUP_HEARTBEAT),
+    (ApiKey::ShareGroupDescribe, SHARE_GROUP_DESCRIBE),
+    (ApiKey::ShareFetch, SHARE_FETCH),
+    (ApiKey::ShareAcknowledge, SHARE_ACKNOWLEDGE),
+    (ApiKey::DescribeShareGroupOffsets, DESCRIBE_SHARE_GROUP_OFFSETS),
+    (ApiKey::AlterShareGroupOffsets, ALTER_SHARE_GROUP_OFFSETS),
+    (ApiKey::DeleteShareGroupOffsets, DELETE_SHARE_GROUP_OFFSETS),
+];
 
 const PRODUCE: &[Field] = &[
     f("transactional_id", NullStr),

@@ -12,6 +12,7 @@
 
 mod connection;
 mod listen;
+mod page_cache;
 mod patience;
 mod reader;
 mod session;

@@ -1,15 +1,19 @@
 //! A network on port 0 whose rows are made for the test: each Heartbeat row answers as the
 //! request's group id tells it to.
 
+use std::io::IoSlice;
 use std::ops::RangeInclusive;
-use std::sync::{Arc, Mutex};
+use std::path::Path;
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 use ratel_protocol::messages::{HeartbeatRequest, HeartbeatResponse};
 use ratel_protocol::{ApiKey, WireError};
-use ratel_storage::Slice;
+use ratel_storage::disk::{Disk, File, Open, OsDisk};
+use ratel_storage::disk_memory::MemoryDisk;
+use ratel_storage::{FileRange, Slice};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -41,7 +45,8 @@ impl Drop for Parked {
     }
 }
 
-/// Obeys the group id: `park <ms>`, `panic`, `nothing`, `close`, `big <bytes>`;
+/// Obeys the group id: `park <ms>`, `panic`, `nothing`, `close`, `big <bytes>`,
+/// `file <bytes>`, `memory <bytes>`;
 /// anything else is answered at once with the request's generation as error code.
 struct Obedient;
 
@@ -74,9 +79,62 @@ impl Api for Obedient {
                 frame[..4].copy_from_slice(&length.to_be_bytes());
                 Later::Ready(Answer::Pieces(vec![Slice::Bytes(frame.freeze())]))
             }
+            "file" | "memory" => {
+                let file = if command == "file" {
+                    &*ON_DISK
+                } else {
+                    &*IN_MEMORY
+                };
+                Later::Ready(pieces(file, usize::try_from(number).expect("small")))
+            }
             _ => cx.ready(&body),
         }
     }
+}
+
+const FILE_BYTES: usize = 6 << 20;
+
+static ON_DISK: LazyLock<Arc<dyn File>> = LazyLock::new(|| {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    // The file stays open, so its directory may go.
+    numbered(&OsDisk::new(directory.path().to_owned()))
+});
+static IN_MEMORY: LazyLock<Arc<dyn File>> = LazyLock::new(|| numbered(&MemoryDisk::new()));
+
+/// A file that no byte can be missing from or twice in without it being seen.
+fn content() -> Vec<u8> {
+    (0u32..)
+        .flat_map(u32::to_be_bytes)
+        .take(FILE_BYTES)
+        .collect()
+}
+
+fn numbered(disk: &dyn Disk) -> Arc<dyn File> {
+    let file = disk
+        .open(Path::new("file"), Open::Create)
+        .expect("it can be made");
+    file.write_at(&[IoSlice::new(&content())], 0)
+        .expect("written");
+    file
+}
+
+/// An answer whose body is two ranges of a file of this length each, from 3 and from 5 on, with
+/// bytes around them.
+fn pieces(file: &Arc<dyn File>, len: usize) -> Answer {
+    let range = |position| {
+        Slice::File(FileRange {
+            file: file.clone(),
+            position,
+            len,
+        })
+    };
+    let mut head = BytesMut::new();
+    head.put_i32(i32::try_from(2 * len + 9).expect("small"));
+    head.put_slice(b"one");
+    let between = Slice::Bytes(Bytes::from_static(b"two"));
+    let end = Slice::Bytes(Bytes::from_static(b"end"));
+    let head = Slice::Bytes(head.freeze());
+    Answer::Pieces(vec![head, range(3), between, range(5), end])
 }
 
 static ROWS: [Route; 1] = [Route::of::<Obedient>()];
@@ -240,6 +298,28 @@ async fn net_9_a_parked_request_holds_answers_back_but_not_the_handling() {
     assert_eq!(client.beat().await, (1, 1));
     assert_eq!(client.beat().await, (2, 2));
     assert!(client.is_closed().await, "what stood before it was sent");
+}
+
+#[tokio::test]
+async fn ranges_of_files_arrive_whole_and_in_order() {
+    let server = Server::start(Config::default()).await;
+    let mut client = server.connect().await;
+    let content = content();
+    for command in ["file", "memory"] {
+        for len in [0, 1, 16_383, 16_384, 300_000, 5 << 20] {
+            let mut bytes = beat(1, &format!("{command} {len}"));
+            bytes.extend(beat(2, "answer"));
+            client.send(&bytes).await;
+            // A slow start, so that the socket is full more than once.
+            sleep(Duration::from_millis(5)).await;
+            let frame = client.receive().await.expect("an answer");
+            let ranges = [&content[3..3 + len], &content[5..5 + len]];
+            let expected = [b"one", ranges[0], b"two", ranges[1], b"end"].concat();
+            assert!(frame == expected, "{command} {len}");
+            assert_eq!(client.beat().await, (2, 2), "what follows is in its place");
+        }
+    }
+    assert_eq!(server.network.budget().used(), 0);
 }
 
 #[tokio::test]

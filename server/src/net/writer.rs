@@ -18,8 +18,8 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::net::tcp::WriteHalf;
 
-use super::Closed;
 use super::patience::Patience;
+use super::{Closed, page_cache};
 use crate::api::{Answer, Later};
 use crate::broker::Broker;
 use crate::clock::Clock;
@@ -99,6 +99,8 @@ pub struct Writer<'a> {
     /// Nothing leaves after what is in `sending`.
     closing: bool,
     stall: Option<Stall>,
+    /// Up to where the file range at the front was found in the page cache.
+    warm_end: u64,
 }
 
 /// A client that does not take what it is owed.
@@ -122,6 +124,7 @@ impl<'a> Writer<'a> {
             sending_bytes: 0,
             closing: false,
             stall: None,
+            warm_end: 0,
         }
     }
 
@@ -310,6 +313,15 @@ impl<'a> Writer<'a> {
         let Some(Slice::File(range)) = self.sending.front_mut() else {
             return Ok(());
         };
+        let step = range.len.min(SENDFILE_STEP_BYTES);
+        if self.warm_end < range.position + step as u64 {
+            if page_cache::is_cold(range, step) {
+                page_cache::warm(range.clone(), step).await;
+            }
+            self.warm_end = range.position + step as u64;
+        }
+        // No further than what was looked at.
+        let step = usize::try_from(self.warm_end - range.position).unwrap_or(step);
         let stream: &TcpStream = self.socket.as_ref();
         let waiting = Waiting {
             stream,
@@ -321,7 +333,6 @@ impl<'a> Writer<'a> {
             .write(|| {
                 let file = range.file.descriptor().ok_or(io::ErrorKind::Unsupported)?;
                 let mut position = range.position;
-                let step = range.len.min(SENDFILE_STEP_BYTES);
                 Ok(rustix::fs::sendfile(
                     stream,
                     file,
@@ -336,6 +347,7 @@ impl<'a> Writer<'a> {
         take_front(range, sent);
         if range.len == 0 {
             self.sending.pop_front();
+            self.warm_end = 0;
         }
         tokio::task::consume_budget().await;
         Ok(())
