@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use ratel_integration::{ServerProcess, binary};
 use rdkafka::ClientConfig;
-use rdkafka::producer::{BaseProducer, BaseRecord};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// A command that sees nothing of the environment that the tests run in.
@@ -386,4 +386,101 @@ fn dc_5_a_failed_write_ends_the_process_within_a_second() {
         .collect();
     assert_eq!(errors.len(), 1, "{log}");
     assert!(!log.contains("panicked"), "{log}");
+}
+
+fn produce_some(server: &ServerProcess) {
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", server.addr().to_string())
+        .set("batch.num.messages", "1")
+        .create()
+        .expect("a producer");
+    for number in 0..10 {
+        let value = format!("value {number}");
+        let record = BaseRecord::<(), _>::to("t").partition(0).payload(&value);
+        producer.send(record).expect("queued");
+    }
+    producer.flush(Duration::from_secs(10)).expect("delivered");
+}
+
+/// The segment that holds the values.
+fn segment_of_values(data: &Path) -> std::path::PathBuf {
+    let logs = std::fs::read_dir(data.join("topics")).expect("listed");
+    let segments = logs.map(|dir| dir.expect("a log").path().join(format!("{:020}.log", 0)));
+    segments
+        .filter(|segment| segment.is_file())
+        .find(|segment| {
+            let bytes = std::fs::read(segment).expect("read");
+            bytes.windows(7).any(|window| window == b"value 5")
+        })
+        .expect("the segment is there")
+}
+
+#[test]
+fn the_doctor_finds_damage_and_cuts_it_when_asked() {
+    let temporary = tempfile::tempdir().expect("a directory");
+    let mut server = ServerProcess::start(temporary.path());
+    produce_some(&server);
+    let data = server.data_dir();
+    let dir = data.to_str().expect("a plain path").to_owned();
+    let busy = output(temporary.path(), &["doctor", &dir]);
+    let pid = server.id().expect("it runs");
+    check_fails(
+        &busy,
+        2,
+        &format!("a server uses {dir} (process {pid}); stop it first, then look again"),
+    );
+    server.stop();
+
+    let healthy = output(temporary.path(), &["doctor", &dir]);
+    let said = String::from_utf8_lossy(&healthy.stdout).into_owned();
+    assert_eq!(healthy.status.code(), Some(0), "{said}");
+    assert!(said.starts_with("healthy: "), "{said}");
+    assert!(said.ends_with("; last stop clean\n"), "{said}");
+
+    let segment = segment_of_values(&data);
+    let mut bytes = std::fs::read(&segment).expect("read");
+    let at = bytes
+        .windows(7)
+        .position(|window| window == b"value 5")
+        .expect("it is there");
+    bytes[at] ^= 1;
+    std::fs::write(&segment, bytes).expect("written");
+
+    let damaged = output(temporary.path(), &["doctor", &dir, "--output", "json"]);
+    assert_eq!(damaged.status.code(), Some(1));
+    let findings: serde_json::Value = serde_json::from_slice(&damaged.stdout).expect("JSON");
+    let damage = findings.as_array().expect("a list").iter();
+    assert_eq!(
+        damage
+            .filter(|finding| finding["severity"] == "damage")
+            .count(),
+        1,
+        "{findings}"
+    );
+
+    let repaired = output(temporary.path(), &["doctor", &dir, "--repair"]);
+    let said = String::from_utf8_lossy(&repaired.stdout).into_owned();
+    assert_eq!(repaired.status.code(), Some(0), "{said}");
+    let again = output(temporary.path(), &["doctor", &dir]);
+    let said = String::from_utf8_lossy(&again.stdout).into_owned();
+    assert_eq!(again.status.code(), Some(0), "{said}");
+    server.restart();
+    assert!(get(server.http_addr(), "/readyz").starts_with("HTTP/1.0 200"));
+}
+
+#[test]
+fn the_doctor_refuses_what_is_no_data_directory() {
+    let temporary = tempfile::tempdir().expect("a directory");
+    std::fs::create_dir(temporary.path().join("empty")).expect("made");
+    check_fails(
+        &output(temporary.path(), &["doctor", "empty"]),
+        2,
+        "empty is no data directory of this server (it holds no ratel.identity)",
+    );
+    let missing = output(temporary.path(), &["doctor"]);
+    check_fails(
+        &missing,
+        1,
+        "cannot use the data directory ratel-data: No such file or directory (os error 2)",
+    );
 }

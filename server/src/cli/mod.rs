@@ -4,6 +4,7 @@
 //! at; 2 the command or the configuration cannot be used as given.
 
 mod config;
+mod doctor;
 mod flags;
 mod logging;
 mod output;
@@ -45,6 +46,8 @@ enum Verb {
     /// Look at the configuration
     #[command(subcommand)]
     Config(config::ConfigVerb),
+    /// Look over a stopped data directory, and cut what is damaged when asked
+    Doctor(doctor::DoctorArguments),
 }
 
 /// Do what the command line says.
@@ -54,6 +57,7 @@ pub fn run() -> ExitCode {
         Verb::Serve(flags) => serve::serve(&flags),
         Verb::Dev(flags) => serve::dev(&flags),
         Verb::Config(verb) => config::run(&verb),
+        Verb::Doctor(arguments) => doctor::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
