@@ -150,15 +150,26 @@ impl CatalogShell {
         self.0.tell(&Change::Published(topic));
     }
 
+    /// Make readers see these topics and no others, with their logs open. At the start that is
+    /// all of them; after a failure, what became durable and was not acted upon any more.
     async fn begin(&self, topics: Vec<Arc<Topic>>, deleted: HashSet<TopicId>) {
-        // After a failure, readers may still see what was never durable.
         for topic in self.0.view.topics() {
             if find(&topics, topic.id).is_none() {
                 self.0.view.remove(topic.id);
+                self.0.tell(&Change::Deleted(topic));
             }
         }
         let begun = self.blocking(move |surroundings| {
-            surroundings.open_all(&topics)?;
+            let seen = |topic: &Topic| {
+                let seen = surroundings.view.topic_by_id(topic.id);
+                seen.is_some_and(|seen| *seen == *topic)
+            };
+            let news = topics.iter().filter(|topic| !seen(topic)).cloned();
+            let news: Vec<_> = news.collect();
+            surroundings.open_all(&news)?;
+            for topic in news {
+                surroundings.tell(&Change::Published(topic));
+            }
             surroundings.name_unknown(|id| {
                 let topic = find(&topics, id.topic);
                 topic.is_some_and(|topic| topic.partition(id.index).is_some())

@@ -1,4 +1,5 @@
-use ratel_storage::{PartitionId, StorageError};
+use ratel_storage::disk_memory::{Keep, MemoryDisk};
+use ratel_storage::{LocalEngine, LocalOptions, PartitionId, StorageError};
 
 use super::*;
 use crate::clock::ManualClock;
@@ -200,6 +201,59 @@ async fn m_2_two_who_ask_for_a_topic_get_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_durable_when_the_machine_was_lost_is_still_acted_upon() {
+    let engine: Arc<TestEngine> = Arc::default();
+    let catalog = start(&engine).await;
+    let gone = catalog.create_automatically("gone").await.unwrap();
+    let log = engine.log(CATALOG_PARTITION).unwrap();
+    log.hold();
+    let heard = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let telling = heard.clone();
+    catalog.listen(move |change| {
+        let (what, topic) = match change {
+            Change::Published(topic) => ("published", topic),
+            Change::Deleted(topic) => ("deleted", topic),
+        };
+        telling
+            .lock()
+            .unwrap()
+            .push(format!("{what} {}", topic.name));
+    });
+    let deleted = tokio::spawn(catalog.delete(vec![gone.id]));
+    let made = tokio::spawn(catalog.create(vec![new("new", 1)], false));
+    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    // Both are in the log; the next append fails before they are known to be durable.
+    log.refuse_next(StorageError::DiskFull);
+    let refused = tokio::spawn(catalog.create(vec![new("refused", 1)], false));
+    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    log.release();
+    for outcome in [deleted, made, refused] {
+        let code = outcome
+            .await
+            .unwrap()
+            .pop()
+            .unwrap()
+            .map_err(|refusal| refusal.code)
+            .err();
+        assert_eq!(code, Some(ErrorCode::CoordinatorNotAvailable));
+    }
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let names: Vec<_> = catalog
+        .view
+        .topics()
+        .iter()
+        .map(|topic| topic.name.clone())
+        .collect();
+    assert_eq!(names, ["new".into()]);
+    catalog.producer_id_block().await.unwrap();
+    assert_eq!(*heard.lock().unwrap(), ["deleted gone", "published new"]);
+    assert!(
+        engine.ids().iter().all(|id| id.topic != gone.id),
+        "its files are gone"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_full_disk_refuses_a_change_and_the_catalog_recovers() {
     let engine: Arc<TestEngine> = Arc::default();
     let catalog = start(&engine).await;
@@ -268,4 +322,100 @@ async fn a_start_removes_what_is_recorded_as_deleted_and_leaves_what_is_unknown(
     third.stop().await;
     let end = engine.partition(CATALOG_PARTITION).unwrap().offsets().end;
     assert_eq!(end, ends, "the deletion is done and written down as done");
+}
+
+/// The real engine on a disk in memory, and the catalog on it.
+async fn start_on(disk: &MemoryDisk) -> Catalog {
+    let (root, options) = (std::path::Path::new(""), LocalOptions::default());
+    let engine = LocalEngine::open(Arc::new(disk.clone()), root, options, 0).unwrap();
+    let clock = Arc::new(ManualClock::default());
+    Catalog::start(engine, Arc::default(), clock).await.unwrap()
+}
+
+fn names(catalog: &Catalog) -> Vec<String> {
+    let topics = catalog.view.topics();
+    topics.iter().map(|topic| topic.name.to_string()).collect()
+}
+
+#[tokio::test]
+async fn dc4_what_was_answered_survives_a_power_cut() {
+    let mut disk = MemoryDisk::new();
+    let mut expected = Vec::new();
+    let mut blocks = 0;
+    for round in 0..8 {
+        let catalog = start_on(&disk).await;
+        assert_eq!(names(&catalog), expected);
+        for n in 0..3 {
+            let name = format!("{round}.{n}");
+            let topic = catalog.create_automatically(&name).await.unwrap();
+            catalog
+                .alter_topic(topic.id, set("retention.ms", "5"), false)
+                .await
+                .unwrap();
+            expected.push(name);
+        }
+        let first = catalog.view.topic(&expected.remove(0)).unwrap();
+        catalog.delete(vec![first.id]).await.pop().unwrap().unwrap();
+        let block = catalog.producer_id_block().await.unwrap();
+        assert_eq!(block.start, blocks);
+        blocks = block.end;
+        let topics = catalog.view.topics();
+        assert!(
+            topics
+                .iter()
+                .all(|topic| topic.settings.retention_ms == Some(5))
+        );
+        // Nothing is closed; all that was not synced is gone.
+        disk = disk.power_cut(Keep::Nothing);
+    }
+}
+
+#[tokio::test]
+async fn a_long_history_of_few_topics_leaves_a_short_log() {
+    let disk = MemoryDisk::new();
+    let (root, options) = (std::path::Path::new(""), LocalOptions::default());
+    let engine = LocalEngine::open(Arc::new(disk.clone()), root, options, 0).unwrap();
+    let brokers = BrokerConfigs::new(Arc::default());
+    let surroundings = Arc::new(Surroundings::new(engine.clone(), brokers.clone()));
+    let settings = LogSettings {
+        segment_bytes: 4096,
+        delete: false,
+        ..LogSettings::default()
+    };
+    let partition = engine.open(CATALOG_PARTITION, Arc::new(settings)).unwrap();
+    let shard = Shard::spawn(Setup {
+        name: "catalog".into(),
+        machine: move || CatalogMachine::new(brokers.clone()),
+        shell: CatalogShell(surroundings.clone()),
+        partition: partition.clone(),
+        clock: Arc::new(ManualClock::default()),
+        checkpoint_bytes_min: 8192,
+    });
+    let view = surroundings.view.clone();
+    let catalog = Catalog {
+        view,
+        shard,
+        surroundings,
+    };
+    let topic = catalog.create_automatically("a").await.unwrap();
+    for n in 0..400 {
+        let change = set("retention.ms", &n.to_string());
+        catalog.alter_topic(topic.id, change, false).await.unwrap();
+    }
+    catalog.stop().await;
+    assert!(
+        partition.offsets().start.get() > 300,
+        "{:?}",
+        partition.offsets()
+    );
+    assert!(
+        partition.size() < 20_000,
+        "{} bytes are left",
+        partition.size()
+    );
+    let again = start_on(&disk.power_cut(Keep::Nothing)).await;
+    assert_eq!(
+        again.view.topic("a").unwrap().settings.retention_ms,
+        Some(399)
+    );
 }

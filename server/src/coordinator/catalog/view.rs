@@ -9,7 +9,7 @@ use dashmap::DashMap;
 use ratel_storage::{LogSettings, PartitionId, TopicId};
 
 /// A topic as it is now. A change makes a new value; holders of the old one keep it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topic {
     /// Its id.
     pub id: TopicId,

@@ -363,6 +363,8 @@ where
                 for action in actions {
                     if let Some(shard) = handle.upgrade() {
                         setup.shell.perform(&shard, action).await;
+                        // Thousands of actions that never wait must not hold the thread.
+                        tokio::task::consume_budget().await;
                     }
                 }
                 answer::<M>(durable);
