@@ -105,83 +105,85 @@ fn every_key_that_the_log_acts_on_reaches_it() {
     );
 }
 
+/// Values that are refused, and what is said about them.
+const REFUSED: &[(&str, &str, &str)] = &[
+    (
+        "retention.ms",
+        "-2",
+        "Invalid value -2 for configuration retention.ms: it must be a whole number of at \
+             least -1.",
+    ),
+    (
+        "segment.bytes",
+        "1048575",
+        "Invalid value 1048575 for configuration segment.bytes: it must be a whole number \
+             from 1048576 to 2147483647.",
+    ),
+    (
+        "max.message.bytes",
+        "2147483648",
+        "Invalid value 2147483648 for configuration max.message.bytes: it must be a whole \
+             number from 0 to 2147483647.",
+    ),
+    (
+        "min.cleanable.dirty.ratio",
+        "1.5",
+        "Invalid value 1.5 for configuration min.cleanable.dirty.ratio: it must be a number \
+             from 0 to 1.",
+    ),
+    (
+        "preallocate",
+        "yes",
+        "Invalid value yes for configuration preallocate: it must be true or false.",
+    ),
+    (
+        "message.timestamp.type",
+        "createtime",
+        "Invalid value createtime for configuration message.timestamp.type: it must be one \
+             of CreateTime, LogAppendTime.",
+    ),
+    (
+        "cleanup.policy",
+        "delete,shred",
+        "Invalid value delete,shred for configuration cleanup.policy: it must be a list of \
+             compact, delete.",
+    ),
+    (
+        "cleanup.policy",
+        "compact,delete",
+        "Invalid value compact,delete for configuration cleanup.policy: compaction is not \
+             supported yet; the allowed values are delete and nothing.",
+    ),
+    (
+        "compression.type",
+        "zstd",
+        "Invalid value zstd for configuration compression.type: recompression is not \
+             supported yet; the allowed value is producer.",
+    ),
+    (
+        "remote.storage.enable",
+        "true",
+        "Invalid value true for configuration remote.storage.enable: tiered storage is not \
+             supported; the allowed value is false.",
+    ),
+    (
+        "leader.replication.throttled.replicas",
+        "0:1,x",
+        "Invalid value 0:1,x for configuration leader.replication.throttled.replicas: it \
+             must be * or a list of partition:broker.",
+    ),
+    (
+        "message.format.version",
+        "3.0",
+        "The topic configuration message.format.version was removed in Kafka 4.0.",
+    ),
+    ("retention", "1", "Unknown topic configuration retention."),
+];
+
 #[test]
 fn a_1_a_bad_value_is_refused_with_the_value_and_what_is_allowed() {
-    let cases = [
-        (
-            "retention.ms",
-            "-2",
-            "Invalid value -2 for configuration retention.ms: it must be a whole number of at \
-             least -1.",
-        ),
-        (
-            "segment.bytes",
-            "1048575",
-            "Invalid value 1048575 for configuration segment.bytes: it must be a whole number \
-             from 1048576 to 2147483647.",
-        ),
-        (
-            "max.message.bytes",
-            "2147483648",
-            "Invalid value 2147483648 for configuration max.message.bytes: it must be a whole \
-             number from 0 to 2147483647.",
-        ),
-        (
-            "min.cleanable.dirty.ratio",
-            "1.5",
-            "Invalid value 1.5 for configuration min.cleanable.dirty.ratio: it must be a number \
-             from 0 to 1.",
-        ),
-        (
-            "preallocate",
-            "yes",
-            "Invalid value yes for configuration preallocate: it must be true or false.",
-        ),
-        (
-            "message.timestamp.type",
-            "createtime",
-            "Invalid value createtime for configuration message.timestamp.type: it must be one \
-             of CreateTime, LogAppendTime.",
-        ),
-        (
-            "cleanup.policy",
-            "delete,shred",
-            "Invalid value delete,shred for configuration cleanup.policy: it must be a list of \
-             compact, delete.",
-        ),
-        (
-            "cleanup.policy",
-            "compact,delete",
-            "Invalid value compact,delete for configuration cleanup.policy: compaction is not \
-             supported yet; the allowed values are delete and nothing.",
-        ),
-        (
-            "compression.type",
-            "zstd",
-            "Invalid value zstd for configuration compression.type: recompression is not \
-             supported yet; the allowed value is producer.",
-        ),
-        (
-            "remote.storage.enable",
-            "true",
-            "Invalid value true for configuration remote.storage.enable: tiered storage is not \
-             supported; the allowed value is false.",
-        ),
-        (
-            "leader.replication.throttled.replicas",
-            "0:1,x",
-            "Invalid value 0:1,x for configuration leader.replication.throttled.replicas: it \
-             must be * or a list of partition:broker.",
-        ),
-        (
-            "message.format.version",
-            "3.0",
-            "The topic configuration message.format.version was removed in Kafka 4.0.",
-        ),
-        ("retention", "1", "Unknown topic configuration retention."),
-    ];
-    for (name, value, message) in cases {
-        assert_eq!(check_one(name, value), Err(message.to_owned()));
+    for (name, value, message) in REFUSED {
+        assert_eq!(check_one(name, value), Err((*message).to_owned()));
     }
 }
 
