@@ -70,3 +70,25 @@ async fn every_answer_encodes_at_every_advertised_version() {
         }
     }
 }
+
+/// `docs/compatibility.md` lists the rows of the table, and no others.
+#[test]
+fn the_documented_versions_are_those_of_the_table() {
+    let text = include_str!("../../../docs/compatibility.md");
+    let documented = text.lines().filter(|line| {
+        let key = line
+            .strip_prefix("| ")
+            .and_then(|line| line.split(' ').next());
+        key.is_some_and(|key| key.parse::<i16>().is_ok())
+    });
+    let spoken = ROUTES.iter().map(|route| {
+        let versions = match (route.version_min, route.version_max) {
+            (min, max) if min == max => min.to_string(),
+            (min, max) => format!("{min}–{max}"),
+        };
+        let name = format!("{:?}", route.key);
+        let name = name.strip_suffix("Key").unwrap_or(&name);
+        format!("| {} | {name} | {versions} |", route.key as i16)
+    });
+    assert_eq!(documented.collect::<Vec<_>>(), spoken.collect::<Vec<_>>());
+}
