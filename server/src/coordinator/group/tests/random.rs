@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use proptest::prelude::*;
+use proptest::prelude::{Just, Strategy, prop, prop_oneof, proptest};
 use ratel_protocol::ErrorCode;
 use ratel_storage::{Offset, PartitionId};
 
