@@ -386,6 +386,30 @@ fn ft_13_a_round_over_a_thousand_partitions_syncs_few_files() {
     }
 }
 
+/// A process that died between the rename and the sync of its directory leaves a start that the
+/// next one sees; a power cut after that must not take it back.
+#[test]
+fn dc_7_a_start_that_was_seen_never_moves_back() {
+    for stop in 1..12 {
+        let disk = MemoryDisk::new();
+        let engine = start(shared(&disk)).unwrap();
+        let log = open(&engine, 0);
+        append(&log, &batch(&["a", "b", "c"]), Durability::Synced).unwrap();
+        engine.upkeep(NOW_MS);
+        disk.stop_before(stop);
+        let _ = wait(log.advance_start(Offset::new(2)));
+        let disk = disk.crash();
+        let engine = start(shared(&disk)).unwrap();
+        let seen = open(&engine, 0).offsets().start;
+        let engine = start(shared(&disk.power_cut(Keep::Nothing))).unwrap();
+        assert_eq!(
+            open(&engine, 0).offsets().start,
+            seen,
+            "stopped before call {stop}"
+        );
+    }
+}
+
 #[test]
 fn flush_messages_bounds_what_a_power_cut_takes() {
     let disk = MemoryDisk::new();

@@ -34,6 +34,8 @@ pub(crate) struct Boot {
     pub last_epoch: i32,
     /// Whether only the process died since, not the machine.
     pub is_same_boot: bool,
+    /// Whether a process died that may have left renames behind which are seen and not durable.
+    pub has_loose_entries: bool,
     /// Whether what is in memory alone must be written again before a sync means anything: after
     /// a failed sync the system takes pages for clean that are not on the disk.
     pub must_write_again: bool,
@@ -104,6 +106,7 @@ pub(crate) fn start(disk: &dyn Disk, root: &Path, boot_id: &str) -> Result<Boot,
         leader_epoch,
         last_epoch,
         is_same_boot,
+        has_loose_entries: raise && is_same_boot,
         must_write_again: is_same_boot && has_failed,
         sections,
     })

@@ -108,6 +108,8 @@ pub(crate) struct Shared {
     pub opened_ms: i64,
     /// Whether only the process died since the last run (DC6).
     pub is_same_boot: bool,
+    /// As [`boot::Boot::has_loose_entries`].
+    pub has_loose_entries: bool,
     /// Whether unsynced bytes are to be written again before they are synced.
     pub must_write_again: bool,
     leader_epoch: AtomicI32,
@@ -197,6 +199,7 @@ impl LocalEngine {
                 last_checkpoint: Mutex::default(),
                 opened_ms: now_ms,
                 is_same_boot: boot.is_same_boot,
+                has_loose_entries: boot.has_loose_entries,
                 must_write_again: boot.must_write_again,
                 leader_epoch: AtomicI32::new(boot.leader_epoch),
                 last_epoch: boot.last_epoch,

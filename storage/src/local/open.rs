@@ -82,7 +82,10 @@ impl<'a> Opening<'a> {
         files.sort_unstable();
         let mut found = Found::default();
         let mut is_start_known = true;
+        let mut is_dir_touched = false;
         if entries.iter().any(|entry| entry.name == start::START) {
+            // A start that readers see must not move back later.
+            is_dir_touched = shared.has_loose_entries;
             match start::read(&*shared.disk, dir)? {
                 Some(start) => found.start = start,
                 None => is_start_known = false,
@@ -101,7 +104,7 @@ impl<'a> Opening<'a> {
             writer: Writer::default(),
             epoch: 0,
             touched: Vec::new(),
-            is_dir_touched: false,
+            is_dir_touched,
             dropped: Vec::new(),
         };
         opening.believe();

@@ -32,6 +32,7 @@ struct Sent {
     base: i64,
     values: Vec<String>,
     producer: Option<(i64, i32)>,
+    durability: Durability,
     batch: Batch,
 }
 
@@ -82,6 +83,19 @@ impl Part {
             .last()
             .map_or(0, Sent::end)
             .max(self.start_answered)
+    }
+
+    /// Readers saw everything below `seen`: what of it was sent with acks=all is never lost (DC8),
+    /// nor what lies before it.
+    fn show(&mut self, seen: i64) {
+        let shown = self
+            .sent
+            .iter()
+            .rev()
+            .find(|sent| sent.durability == Durability::Synced && sent.end() <= seen);
+        if let Some(end) = shown.map(Sent::end) {
+            self.synced_end = self.synced_end.max(end);
+        }
     }
 
     fn acknowledge(&mut self, end: i64, durability: Durability) {
@@ -159,12 +173,12 @@ impl Model {
         }
     }
 
-    /// How often an engine said that it must not go on.
     /// The id of the log that has this place now.
     pub fn id(&self, at: usize) -> PartitionId {
         id_of(at, self.parts[at].generation)
     }
 
+    /// How often an engine said that it must not go on.
     pub fn fatal(&self) -> usize {
         self.fatal.load(Ordering::SeqCst)
     }
@@ -227,6 +241,7 @@ impl Model {
             hit
         });
         let at = usize::try_from(random.below(self.parts.len() as u64)).unwrap();
+        self.parts[at].show(running.logs[at].offsets().high_watermark.get());
         if self.parts[at].deleting {
             return self.delete(running, at);
         }
@@ -287,6 +302,7 @@ impl Model {
             base,
             values,
             producer,
+            durability,
             batch: sent,
         };
         let end = entry.end();
@@ -443,6 +459,7 @@ impl Model {
         assert_eq!(found, expected, "partition {at}");
         (part.start_answered, part.start_asked) = (first, first);
         (part.synced_end, part.written_end) = (promised, last);
+        part.show(last);
     }
 
     /// Producers repeat what is there, which is recognised, and what is not, which is taken (DC9).
@@ -473,7 +490,11 @@ impl Model {
                 let again = wait(again).unwrap();
                 assert_eq!((again.base_offset.get(), again.duplicate), (base, false));
                 let part = &mut self.parts[at];
-                part.sent.push(Sent { base, ..sent });
+                part.sent.push(Sent {
+                    base,
+                    durability: Durability::Synced,
+                    ..sent
+                });
                 part.acknowledge(part.end(), Durability::Synced);
             }
         }
