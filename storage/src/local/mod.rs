@@ -7,6 +7,8 @@
 //! ```
 //! `FORMAT.md` draws each file.
 
+mod access;
+mod append;
 mod boot;
 mod checkpoint;
 mod cut;
@@ -21,6 +23,7 @@ mod open;
 mod partition;
 mod read;
 mod start;
+mod state;
 mod time;
 mod upkeep;
 mod workers;

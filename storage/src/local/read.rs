@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::disk::{File, Open};
-use crate::local::partition::{LocalPartition, read_failed};
+use crate::local::access::read_failed;
+use crate::local::partition::LocalPartition;
 use crate::log::index::{Index, IndexFile};
 use crate::log::reader::{self, Wanted, Window};
 use crate::log::segment::{self, Segment};
@@ -28,7 +29,15 @@ impl LocalPartition {
                 if located.verified <= located.from {
                     return Ok(None);
                 }
-                match reader::span(&**file, &located, &Wanted::of(request)) {
+                let wanted = Wanted::of(request);
+                if let Ok(Some(bytes)) = reader::small(&**file, &located, &wanted) {
+                    return Ok(Some(Read {
+                        records: bytes.map(Slice::Bytes),
+                        offsets,
+                        behind_active,
+                    }));
+                }
+                match reader::span(&**file, &located, &wanted) {
                     Ok(Some(span)) if span.1 <= located.verified => {
                         Some(reader::slice(file, span)?)
                     }

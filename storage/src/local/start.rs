@@ -7,7 +7,8 @@ use std::sync::atomic::Ordering;
 use crate::disk::Disk;
 use crate::local::fields::{Fields, begin, seal, unseal};
 use crate::local::flusher::Source;
-use crate::local::partition::{Doomed, LocalPartition};
+use crate::local::partition::LocalPartition;
+use crate::local::state::Doomed;
 use crate::local::{cut, files, io, lock};
 use crate::log::retention;
 use crate::{Offset, StorageError};
@@ -143,9 +144,8 @@ impl LocalPartition {
 
     /// Whether a sync is overdue by `flush.ms`.
     pub(super) fn flush_if_due(&self, now_ms: i64) {
-        let since = self.state().log.unsynced_since_ms();
         let flush_ms = self.settings().flush_ms;
-        if since.is_some_and(|since| now_ms.saturating_sub(since) >= flush_ms) {
+        if self.state().log.unsynced_ms(now_ms) >= flush_ms {
             self.request_sync();
         }
     }

@@ -10,7 +10,9 @@ use crate::{
 };
 
 mod basics;
+mod model;
 mod recovery;
+mod rules;
 
 pub(super) const NOW_MS: i64 = 1_700_000_000_000;
 

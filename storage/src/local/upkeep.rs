@@ -7,7 +7,8 @@ use std::sync::atomic::Ordering;
 use crate::local::boot::{self, CHECKPOINT};
 use crate::local::checkpoint::{Checkpoint, Section};
 use crate::local::flusher::Source;
-use crate::local::partition::{LocalPartition, State};
+use crate::local::partition::LocalPartition;
+use crate::local::state::State;
 use crate::local::{LocalEngine, Shared, files, lock};
 use crate::log::index::{Index, IndexFile};
 use crate::log::segment;
@@ -188,7 +189,7 @@ impl LocalPartition {
     fn section(&self) -> Option<Section> {
         let writer = lock(&self.writer);
         let state = self.state();
-        if state.is_deleted() {
+        if state.is_deleted {
             return None;
         }
         if let Some(kept) = &state.kept {

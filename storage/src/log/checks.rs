@@ -133,3 +133,6 @@ fn check_records(batch: &Batch, settings: &LogSettings, now_ms: i64) -> Result<(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

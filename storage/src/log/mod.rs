@@ -302,9 +302,15 @@ impl Log {
         u64::try_from(count).unwrap_or(0)
     }
 
-    /// Since when something is unsynced, wall time, ms.
-    pub fn unsynced_since_ms(&self) -> Option<i64> {
+    /// Whether anything is unsynced.
+    pub fn is_unsynced(&self) -> bool {
+        self.unsynced_since_ms.is_some()
+    }
+
+    /// For how long something has been unsynced, ms; 0 if nothing is.
+    pub fn unsynced_ms(&self, now_ms: i64) -> i64 {
         self.unsynced_since_ms
+            .map_or(0, |since| now_ms.saturating_sub(since))
     }
 
     /// How far this bound lets a reader see.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::batch::{BatchHeader, CRC_FROM, HEADER_BYTES};
 use crate::disk::{File, read_exact_at};
 use crate::engine::FileRange;
@@ -89,7 +91,7 @@ impl<'a> Window<'a> {
             self.at = position;
             if let Err(error) = read_exact_at(self.file, &mut self.buffer, position) {
                 self.buffer.clear();
-                return Err(StorageError::Io(Arc::new(error)));
+                return Err(io(error));
             }
         }
         Ok(&self.buffer[usize::try_from(position - self.at).unwrap_or(0)..])
@@ -128,6 +130,10 @@ impl<'a> Window<'a> {
     }
 }
 
+fn io(error: std::io::Error) -> StorageError {
+    StorageError::Io(Arc::new(error))
+}
+
 /// The limits of one read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted {
@@ -148,6 +154,49 @@ impl Wanted {
             at_least_one: request.at_least_one,
         }
     }
+}
+
+/// The tail of a log in one read: `None` if there is more than that, or it is not verified;
+/// `Some(None)` if no batch may be given.
+///
+/// # Errors
+/// As [`Window::hop`].
+pub(crate) fn small(
+    file: &dyn File,
+    located: &Located,
+    wanted: &Wanted,
+) -> Result<Option<Option<Bytes>>, StorageError> {
+    let len = located.bound - located.from;
+    if len > SMALL_BYTES || located.verified < located.bound {
+        return Ok(None);
+    }
+    let mut buffer = vec![0; usize::try_from(len).unwrap_or(0)];
+    read_exact_at(file, &mut buffer, located.from).map_err(io)?;
+    let (mut first, mut end) = (None, 0);
+    while end < buffer.len() {
+        let header = BatchHeader::decode(&buffer[end..])?;
+        let hop = Hop {
+            position: end as u64,
+            header,
+        };
+        let next = end.saturating_add(header.bytes);
+        if next > buffer.len() {
+            return Err(StorageError::CorruptBatch("reaches past the end"));
+        }
+        if hop.end_offset() > wanted.from {
+            let begin = *first.get_or_insert(end);
+            let is_first = begin == end;
+            let is_over = (next - begin) as u64 > wanted.max_bytes;
+            if is_over && !(is_first && wanted.at_least_one) {
+                break;
+            }
+        }
+        end = next;
+    }
+    let found = first.filter(|begin| *begin < end);
+    Ok(Some(
+        found.map(|begin| Bytes::from(buffer).slice(begin..end)),
+    ))
 }
 
 /// Where the wanted batches lie: `None` if none may be given.

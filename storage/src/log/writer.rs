@@ -151,3 +151,6 @@ impl Head {
         ]
     }
 }
+
+#[cfg(test)]
+mod tests;
