@@ -7,8 +7,9 @@ use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use ratel_integration::{ServerProcess, binary};
-use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// A command that sees nothing of the environment that the tests run in.
@@ -483,4 +484,94 @@ fn the_doctor_refuses_what_is_no_data_directory() {
         1,
         "cannot use the data directory ratel-data: No such file or directory (os error 2)",
     );
+}
+
+/// Run a verb against a server and give what it printed.
+#[track_caller]
+fn ask(server: &ServerProcess, arguments: &[&str]) -> String {
+    let dir = server.data_dir();
+    let done = ratel(&dir, arguments)
+        .env("RATEL_SERVER", server.addr().to_string())
+        .output()
+        .expect("the binary runs");
+    let said = String::from_utf8(done.stdout).expect("text");
+    let complained = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert_eq!(
+        (done.status.code(), complained.as_str()),
+        (Some(0), ""),
+        "{said}"
+    );
+    said
+}
+
+/// The words of each line.
+fn words(text: &str) -> Vec<Vec<&str>> {
+    text.lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect()
+}
+
+#[test]
+fn topics_and_groups_can_be_looked_at_and_changed_from_the_command_line() {
+    let temporary = tempfile::tempdir().expect("a directory");
+    let server = ServerProcess::start(temporary.path());
+    let made = ask(
+        &server,
+        &["topic", "create", "t", "-p", "2", "-s", "retention.ms=9000"],
+    );
+    assert_eq!(words(&made)[1][..2], ["t", "2"]);
+    produce_some(&server);
+    commit_four(&server);
+
+    let listed = ask(&server, &["topic", "ls"]);
+    assert_eq!(words(&listed).len(), 2, "{listed}");
+    assert_eq!(words(&listed)[1][..2], ["t", "2"]);
+    assert!(ask(&server, &["topic", "ls", "--all"]).contains("__consumer_offsets"));
+    let described = ask(&server, &["topic", "describe", "t"]);
+    let expected = "PARTITION LEADER START END RECORDS\n0 1 0 10 10\n1 1 0 0 0\n\n\
+        KEY VALUE\nretention.ms 9000";
+    assert_eq!(words(&described), words(expected));
+
+    assert_eq!(
+        words(&ask(&server, &["group", "ls"])),
+        words("GROUP STATE PROTOCOL\ng Empty")
+    );
+    let described = ask(&server, &["group", "describe", "g", "--output", "json"]);
+    let described: serde_json::Value = serde_json::from_str(&described).expect("JSON");
+    let expected = serde_json::json!([
+        {"topic": "t", "partition": 0, "committed": 4, "end": 10, "lag": 6}
+    ]);
+    assert_eq!(described, expected);
+
+    assert_eq!(
+        words(&ask(&server, &["topic", "rm", "t"]))[1],
+        ["t", "removed"]
+    );
+    let flag = format!("--server={}", server.addr());
+    check_fails(
+        &output(temporary.path(), &["topic", "describe", "t", &flag]),
+        1,
+        "t: UnknownTopicOrPartition",
+    );
+    check_fails(
+        &output(temporary.path(), &["group", "describe", "nobody", &flag]),
+        1,
+        "there is no group nobody",
+    );
+}
+
+/// Group `g` has come to offset 4 of the first partition.
+fn commit_four(server: &ServerProcess) {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", server.addr().to_string())
+        .set("group.id", "g")
+        .create()
+        .expect("a consumer");
+    let mut offsets = TopicPartitionList::new();
+    offsets
+        .add_partition_offset("t", 0, Offset::Offset(4))
+        .expect("an offset");
+    consumer
+        .commit(&offsets, CommitMode::Sync)
+        .expect("committed");
 }

@@ -23,3 +23,5 @@ pub use kafka_protocol::ResponseError as ErrorCode;
 pub use kafka_protocol::messages;
 pub use kafka_protocol::messages::ApiKey;
 pub use kafka_protocol::protocol::{Decodable, Encodable, Message, StrBytes};
+#[cfg(feature = "client")]
+pub use kafka_protocol::protocol::{HeaderVersion, Request};

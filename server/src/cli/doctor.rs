@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use ratel_storage::disk::{Disk, OsDisk};
-use ratel_storage::local::doctor::{Report, Severity, check};
+use ratel_storage::local::doctor::{Finding, Report, Severity, check};
 use serde_json::json;
 
 use super::output::{List, Output, print};
@@ -100,10 +100,15 @@ fn show(report: &Report, arguments: &DoctorArguments) -> Result<(), Failure> {
 }
 
 fn summary(report: &Report) -> String {
-    let verdict = match (report.is_healthy(), report.findings.is_empty()) {
-        (true, true) => "healthy",
-        (true, false) => "healthy, with remarks",
-        (false, _) => "DAMAGED",
+    let is_damage = |finding: &Finding| finding.severity == Severity::Damage;
+    let verdict = if !report.is_healthy() {
+        "DAMAGED"
+    } else if report.findings.iter().any(is_damage) {
+        "repaired"
+    } else if report.findings.is_empty() {
+        "healthy"
+    } else {
+        "healthy, with remarks"
     };
     let stop = if report.is_clean {
         "clean"

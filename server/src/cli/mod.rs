@@ -3,12 +3,15 @@
 //! Exit codes, everywhere: 0 all is well; 1 it failed, or something is wrong with what was looked
 //! at; 2 the command or the configuration cannot be used as given.
 
+mod client;
 mod config;
 mod doctor;
 mod flags;
+mod group;
 mod logging;
 mod output;
 mod serve;
+mod topic;
 
 use std::fmt::Display;
 use std::io::Write;
@@ -46,6 +49,12 @@ enum Verb {
     /// Look at the configuration
     #[command(subcommand)]
     Config(config::ConfigVerb),
+    /// List, describe, make and remove topics
+    #[command(subcommand)]
+    Topic(topic::TopicVerb),
+    /// List and describe groups, with how far behind they are
+    #[command(subcommand)]
+    Group(group::GroupVerb),
     /// Look over a stopped data directory, and cut what is damaged when asked
     Doctor(doctor::DoctorArguments),
 }
@@ -57,6 +66,8 @@ pub fn run() -> ExitCode {
         Verb::Serve(flags) => serve::serve(&flags),
         Verb::Dev(flags) => serve::dev(&flags),
         Verb::Config(verb) => config::run(&verb),
+        Verb::Topic(verb) => topic::run(&verb),
+        Verb::Group(verb) => group::run(&verb),
         Verb::Doctor(arguments) => doctor::run(&arguments),
     };
     match outcome {

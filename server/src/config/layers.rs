@@ -94,7 +94,7 @@ impl Layer {
                 continue;
             };
             let name = match (strength, rest) {
-                (1, "CONFIG" | "BIN") => continue,
+                (1, "CONFIG" | "BIN" | "SERVER") => continue,
                 (1, "LOG") => "log.level".to_owned(),
                 _ => key_of_variable(rest),
             };

@@ -82,7 +82,11 @@ fn ratel_variables_count_over_kafka_ones() {
 
 #[test]
 fn the_short_variable_of_the_log_level_is_no_log_key() {
-    let environment = environment(&[("RATEL_LOG", "debug"), ("RATEL_CONFIG", "a.toml")]);
+    let environment = environment(&[
+        ("RATEL_LOG", "debug"),
+        ("RATEL_CONFIG", "a.toml"),
+        ("RATEL_SERVER", "a:1"),
+    ]);
     let Loaded { config, warnings } = loaded(&[environment]);
     assert_eq!(config.log_level, "debug");
     assert_eq!(warnings, [""; 0]);

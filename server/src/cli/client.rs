@@ -1,0 +1,148 @@
+//! A connection to a server, as any client has it: one request at a time.
+
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use clap::Args;
+use ratel_protocol::messages::RequestHeader;
+use ratel_protocol::{Decodable, Encodable, ErrorCode, HeaderVersion, Request, StrBytes};
+
+use super::Failure;
+use super::output::Output;
+
+/// How long to wait for a connection, and for each answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The longest answer that is taken, in bytes.
+const ANSWER_BYTES_MAX: usize = 256 << 20;
+
+/// Which server, and how to print what it says.
+#[derive(Debug, Args)]
+pub(super) struct ServerFlags {
+    /// The server to ask
+    #[arg(long, short = 'b', value_name = "HOST:PORT", env = "RATEL_SERVER")]
+    #[arg(default_value = "127.0.0.1:9092")]
+    server: String,
+    /// How to print
+    #[arg(long, value_enum, default_value = "table")]
+    pub(super) output: Output,
+}
+
+/// A connection.
+pub(super) struct Client {
+    server: String,
+    stream: TcpStream,
+    correlation_id: i32,
+}
+
+impl Client {
+    /// Connect to the server that the flags name.
+    pub(super) fn connect(flags: &ServerFlags) -> Result<Self, Failure> {
+        let server = flags.server.clone();
+        let stream = connect(&server).map_err(|error| {
+            Failure::failed(format!(
+                "cannot connect to {server}: {error}; is a server running there? (--server names \
+                 another)"
+            ))
+        })?;
+        Ok(Self {
+            server,
+            stream,
+            correlation_id: 0,
+        })
+    }
+
+    /// Send a request at this version and wait for its answer.
+    pub(super) fn send<R: Request>(
+        &mut self,
+        version: i16,
+        request: &R,
+    ) -> Result<R::Response, Failure> {
+        self.exchange(version, request).map_err(|error| {
+            Failure::failed(format!(
+                "{} does not answer as it should: {error}",
+                self.server
+            ))
+        })
+    }
+
+    fn exchange<R: Request>(&mut self, version: i16, request: &R) -> io::Result<R::Response> {
+        self.correlation_id += 1;
+        let header = RequestHeader::default()
+            .with_request_api_key(R::KEY)
+            .with_request_api_version(version)
+            .with_correlation_id(self.correlation_id)
+            .with_client_id(Some(StrBytes::from_static_str("ratel")));
+        let mut frame = BytesMut::new();
+        header
+            .encode(&mut frame, R::header_version(version))
+            .and_then(|()| request.encode(&mut frame, version))
+            .map_err(|error| io::Error::other(error.to_string()))?;
+        let length = i32::try_from(frame.len()).map_err(io::Error::other)?;
+        self.stream.write_all(&length.to_be_bytes())?;
+        self.stream.write_all(&frame)?;
+        let mut answer = self.receive()?;
+        if answer.try_get_i32() != Ok(self.correlation_id) {
+            return Err(io::Error::other("it answers another request"));
+        }
+        if <R::Response as HeaderVersion>::header_version(version) >= 1
+            && answer.try_get_u8() != Ok(0)
+        {
+            return Err(io::Error::other("the answer's header does not parse"));
+        }
+        R::Response::decode(&mut answer, version)
+            .map_err(|error| io::Error::other(error.to_string()))
+    }
+
+    fn receive(&mut self) -> io::Result<Bytes> {
+        let mut length = [0; 4];
+        self.stream.read_exact(&mut length)?;
+        let length = usize::try_from(i32::from_be_bytes(length))
+            .ok()
+            .filter(|length| *length <= ANSWER_BYTES_MAX)
+            .ok_or_else(|| io::Error::other("it does not speak Kafka's protocol"))?;
+        let mut answer = Vec::new();
+        // Grows with what comes, not with what is announced.
+        let read = (&mut self.stream)
+            .take(length as u64)
+            .read_to_end(&mut answer)?;
+        if read < length {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(answer.into())
+    }
+}
+
+fn connect(server: &str) -> io::Result<TcpStream> {
+    let mut failure = io::Error::other("the host has no address");
+    for address in server.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, PATIENCE) {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                stream.set_read_timeout(Some(PATIENCE))?;
+                stream.set_write_timeout(Some(PATIENCE))?;
+                return Ok(stream);
+            }
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+/// The refusal that an error code is, with the server's own sentence if it gave one.
+pub(super) fn check(code: i16, what: &str, message: Option<&StrBytes>) -> Result<(), Failure> {
+    let Some(error) = ErrorCode::try_from_code(code) else {
+        return Ok(());
+    };
+    let sentence = match message {
+        Some(message) if !message.is_empty() => format!("{what}: {message} ({error:?})"),
+        _ => format!("{what}: {error:?}"),
+    };
+    Err(Failure::failed(sentence))
+}
+
+/// Text for a request.
+pub(super) fn text(text: &str) -> StrBytes {
+    StrBytes::from_string(text.to_owned())
+}
