@@ -108,7 +108,8 @@ packages=$(cut -f1 "$job/input" | sort -u | wc -l)
 [ "$lines" -gt 0 ] || die "there is no package log and no package list on this machine"
 
 say "4. $lines lines about $packages packages go in by kcat, keyed by package; two groups read"
-slowly | kcat -P -b "$address" -t "$topic" -K '\t' -X enable.idempotence=true \
+# -E: a server that is gone for a moment is no reason for kcat to give up.
+slowly | kcat -P -E -b "$address" -t "$topic" -K '\t' -X enable.idempotence=true \
     >"$job/kcat.out" 2>"$job/kcat.err" &
 producer=$!
 readers=()
