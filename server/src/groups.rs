@@ -7,10 +7,11 @@ use std::sync::Arc;
 use ratel_protocol::ErrorCode;
 use ratel_storage::{Engine, Offset, PartitionId, TopicId};
 
+use crate::catalog::{Catalog, Change};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::coordinator::LogEnds;
-use crate::coordinator::catalog::{Catalog, Change, OFFSETS_TOPIC, Topic, View};
+use crate::coordinator::catalog::{OFFSETS_TOPIC, Topic, View};
 use crate::coordinator::group::{Action, Event, GroupMachine, Limits, Listed, Reply, Survey};
 use crate::coordinator::router::shard_of;
 use crate::coordinator::runtime::{CHECKPOINT_BYTES_MIN, Setup, Shard, Shell, State};

@@ -11,9 +11,10 @@ use ratel_storage::{Batch, BatchBuilder, Engine, LocalEngine, LocalOptions, LogS
 
 use super::{Answer, Context, Later, route};
 use crate::broker::{Broker, testing};
+use crate::catalog::Catalog;
 use crate::clock::{Clock, ManualClock, Timestamp};
 use crate::config::Config;
-use crate::coordinator::catalog::{Catalog, OFFSETS_TOPIC, Topic};
+use crate::coordinator::catalog::{OFFSETS_TOPIC, Topic};
 use crate::groups::Groups;
 use crate::net::Session;
 

@@ -11,9 +11,9 @@ use tokio::sync::watch;
 
 use super::{Identity, StartError};
 use crate::broker::Broker;
+use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::coordinator::catalog::Catalog;
 use crate::fetch_sessions::FetchSessions;
 use crate::groups::Groups;
 use crate::metrics::Metrics;

@@ -15,7 +15,6 @@ pub mod record;
 pub mod topic_config;
 mod view;
 
-pub use crate::catalog::{Catalog, Change};
 pub use view::{Topic, View};
 
 /// Where the catalog's own log lies. Kafka keeps this id for its metadata log, so no topic has
