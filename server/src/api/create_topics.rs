@@ -20,9 +20,9 @@ use ratel_protocol::{ApiKey, ErrorCode, StrBytes};
 
 use super::{Api, Context, Later};
 use crate::catalog::fresh_id;
-use crate::coordinator::catalog::broker_config::BrokerConfigs;
 use crate::coordinator::catalog::machine::NewTopic;
-use crate::coordinator::catalog::{Topic, check_legal_name, is_internal_name, topic_config};
+use crate::coordinator::catalog::topic_config::ShownDefaults;
+use crate::coordinator::catalog::{Topic, check_legal_name, is_internal_name};
 use crate::error::Refusal;
 
 pub struct CreateTopics;
@@ -57,11 +57,11 @@ impl Api for CreateTopics {
         let created = cx.broker.catalog.create(wanted, request.validate_only);
         Later::wait(async move {
             let mut created = created.await.into_iter();
-            let brokers = cx.broker.catalog.brokers();
+            let defaults = ShownDefaults::new(&cx.broker.catalog.brokers());
             let topics = results.into_iter().map(|(name, refused)| match refused {
                 Some(refusal) => refused_result(name, refusal),
                 None => match created.next() {
-                    Some(Ok(topic)) => created_result(name, &topic, &brokers),
+                    Some(Ok(topic)) => created_result(name, &topic, &defaults),
                     Some(Err(refusal)) => refused_result(name, refusal),
                     None => refused_result(name, ErrorCode::UnknownServerError.into()),
                 },
@@ -170,16 +170,14 @@ fn assigned_partitions(cx: &Context, topic: &CreatableTopic) -> Result<i32, Refu
 fn created_result(
     name: TopicName,
     topic: &Arc<Topic>,
-    brokers: &BrokerConfigs,
+    defaults: &ShownDefaults,
 ) -> CreatableTopicResult {
-    let configs = topic_config::shown(&topic.configs, brokers)
-        .into_iter()
-        .map(|shown| {
-            CreatableTopicConfigs::default()
-                .with_name(StrBytes::from_static_str(shown.name))
-                .with_value(shown.value.map(StrBytes::from_string))
-                .with_config_source(shown.source as i8)
-        });
+    let configs = defaults.with(&topic.configs).into_iter().map(|shown| {
+        CreatableTopicConfigs::default()
+            .with_name(StrBytes::from_static_str(shown.name))
+            .with_value(shown.value.map(StrBytes::from_string))
+            .with_config_source(shown.source as i8)
+    });
     CreatableTopicResult::default()
         .with_name(name)
         .with_topic_id(topic.id)

@@ -19,8 +19,8 @@ use ratel_protocol::{ApiKey, StrBytes};
 use super::{Api, Context, Later};
 use crate::config::Kind;
 use crate::config_resource::Resource;
-use crate::coordinator::catalog::broker_config::{BrokerScope, Shown, Source};
-use crate::coordinator::catalog::topic_config;
+use crate::coordinator::catalog::broker_config::{BrokerConfigs, BrokerScope, Shown, Source};
+use crate::coordinator::catalog::topic_config::ShownDefaults;
 use crate::error::Refusal;
 
 pub struct DescribeConfigs;
@@ -31,11 +31,13 @@ impl Api for DescribeConfigs {
     const VERSIONS: RangeInclusive<i16> = 1..=4;
 
     async fn handle(cx: Context, request: DescribeConfigsRequest) -> Later {
+        let brokers = cx.broker.catalog.brokers();
+        let defaults = ShownDefaults::new(&brokers);
         let results = request.resources.iter().map(|asked| {
             let result = DescribeConfigsResult::default()
                 .with_resource_type(asked.resource_type)
                 .with_resource_name(asked.resource_name.clone());
-            match shown(&cx, asked) {
+            match shown(&cx, asked, &brokers, &defaults) {
                 Ok(shown) => {
                     let rows = shown.into_iter().map(|shown| row(shown, &request));
                     result.with_error_message(None).with_configs(rows.collect())
@@ -49,10 +51,14 @@ impl Api for DescribeConfigs {
     }
 }
 
-fn shown(cx: &Context, asked: &DescribeConfigsResource) -> Result<Vec<Shown>, Refusal> {
-    let brokers = cx.broker.catalog.brokers();
+fn shown(
+    cx: &Context,
+    asked: &DescribeConfigsResource,
+    brokers: &BrokerConfigs,
+    defaults: &ShownDefaults,
+) -> Result<Vec<Shown>, Refusal> {
     let mut shown = match Resource::find(&cx.broker, asked.resource_type, &asked.resource_name)? {
-        Resource::Topic(topic) => topic_config::shown(&topic.configs, &brokers),
+        Resource::Topic(topic) => defaults.with(&topic.configs),
         Resource::Broker(BrokerScope::Cluster) => brokers.shown_for_cluster(),
         Resource::Broker(BrokerScope::Node(_)) => brokers.shown(),
         Resource::Logger => vec![logger(&cx.broker.config.log_level)],

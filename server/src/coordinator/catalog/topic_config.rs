@@ -269,23 +269,20 @@ fn set(settings: &mut LogSettings, name: &str, value: &str) {
     }
 }
 
-/// Every key as DescribeConfigs shows it for a topic with these values. A key that only
-/// tests use is left out unless it is set.
-#[must_use]
-pub fn shown(configs: &BTreeMap<String, String>, brokers: &BrokerConfigs) -> Vec<Shown> {
-    TOPIC_KEYS
-        .iter()
-        .filter(|key| !key.name.starts_with("internal.") || configs.contains_key(key.name))
-        .map(|key| {
-            let own = configs.get(key.name);
-            let names = key.synonyms.iter().map(|(name, _)| *name);
-            let mut synonyms = brokers.synonyms(names);
-            if let Some(own) = own {
-                synonyms.insert(0, (key.name, own.clone(), Source::Topic));
-            }
+/// Every key as DescribeConfigs shows it for a topic without values of its own: worked out
+/// once for all topics of a request.
+#[derive(Debug)]
+pub struct ShownDefaults(Vec<Shown>);
+
+impl ShownDefaults {
+    /// The defaults that the broker's keys give now.
+    #[must_use]
+    pub fn new(brokers: &BrokerConfigs) -> Self {
+        let rows = TOPIC_KEYS.iter().map(|key| {
+            let synonyms = brokers.synonyms(key.synonyms.iter().map(|(name, _)| *name));
             Shown {
                 name: key.name,
-                value: Some(own.cloned().unwrap_or_else(|| key.default_in(brokers))),
+                value: Some(key.default_in(brokers)),
                 source: synonyms
                     .first()
                     .map_or(Source::Default, |(_, _, source)| *source),
@@ -295,8 +292,28 @@ pub fn shown(configs: &BTreeMap<String, String>, brokers: &BrokerConfigs) -> Vec
                 synonyms,
                 doc: key.doc,
             }
-        })
-        .collect()
+        });
+        Self(rows.collect())
+    }
+
+    /// The rows of a topic with these values. A key that only tests use is left out unless it
+    /// is set.
+    #[must_use]
+    pub fn with(&self, configs: &BTreeMap<String, String>) -> Vec<Shown> {
+        let rows = self.0.iter().filter_map(|row| match configs.get(row.name) {
+            None if row.name.starts_with("internal.") => None,
+            None => Some(row.clone()),
+            Some(own) => {
+                let mut row = row.clone();
+                row.value = Some(own.clone());
+                row.source = Source::Topic;
+                row.synonyms
+                    .insert(0, (row.name, own.clone(), Source::Topic));
+                Some(row)
+            }
+        });
+        rows.collect()
+    }
 }
 
 #[cfg(test)]

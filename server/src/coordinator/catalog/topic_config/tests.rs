@@ -247,7 +247,7 @@ fn a_4_sources_and_synonyms_come_in_the_order_of_precedence() {
     let minutes = ("log.retention.minutes", "3".to_owned(), Source::Static);
     let hours = ("log.retention.hours", "168".to_owned(), Source::Default);
 
-    let all = shown(&none, &brokers);
+    let all = ShownDefaults::new(&brokers).with(&none);
     let retention = row(&all, "retention.ms");
     assert_eq!(retention.value.as_deref(), Some("180000"));
     assert_eq!(retention.source, Source::Static);
@@ -267,7 +267,7 @@ fn a_4_sources_and_synonyms_come_in_the_order_of_precedence() {
     brokers.alter(BrokerScope::Node(1), "log.retention.ms", Some("8".into()));
     brokers.alter(BrokerScope::Node(2), "log.retention.ms", Some("9".into()));
     brokers.refresh();
-    let all = shown(&configs(&[("retention.ms", "5")]), &brokers);
+    let all = ShownDefaults::new(&brokers).with(&configs(&[("retention.ms", "5")]));
     let retention = row(&all, "retention.ms");
     assert_eq!(
         (retention.value.as_deref(), retention.source),
@@ -281,7 +281,7 @@ fn a_4_sources_and_synonyms_come_in_the_order_of_precedence() {
         hours,
     ];
     assert_eq!(retention.synonyms, expected);
-    let all = shown(&none, &brokers);
+    let all = ShownDefaults::new(&brokers).with(&none);
     let retention = row(&all, "retention.ms");
     assert_eq!(
         (retention.value.as_deref(), retention.source),
