@@ -210,6 +210,10 @@ pub fn check_together(
     Ok(())
 }
 
+/// The smallest segment of an internal topic, whatever its configuration says: what a
+/// coordinator decides about one request goes into one batch, which must fit.
+const INTERNAL_SEGMENT_BYTES_MIN: u64 = 64 << 20;
+
 /// What the log acts on: a topic's own values over the broker's defaults. An internal topic is
 /// kept whole whatever its policy says: its coordinator keeps it short.
 #[must_use]
@@ -225,7 +229,10 @@ pub fn settings(
     if let Some(bytes) = configs.get("internal.segment.bytes") {
         set(&mut settings, "segment.bytes", bytes);
     }
-    settings.delete &= !internal;
+    if internal {
+        settings.delete = false;
+        settings.segment_bytes = settings.segment_bytes.max(INTERNAL_SEGMENT_BYTES_MIN);
+    }
     settings
 }
 

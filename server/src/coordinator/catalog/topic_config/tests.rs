@@ -49,10 +49,15 @@ fn no_configuration_leaves_the_broker_defaults() {
         base,
         "and so does setting each to its default"
     );
-    assert!(
-        !settings(&base, &all, true).delete,
-        "an internal topic keeps everything"
-    );
+}
+
+#[test]
+fn an_internal_topic_keeps_everything_and_takes_any_batch_of_its_coordinator() {
+    let own = configs(&[("cleanup.policy", "delete"), ("segment.bytes", "1048576")]);
+    let internal = settings(&LogSettings::default(), &own, true);
+    assert_eq!((internal.delete, internal.segment_bytes), (false, 64 << 20));
+    let users = settings(&LogSettings::default(), &own, false);
+    assert_eq!((users.delete, users.segment_bytes), (true, 1 << 20));
 }
 
 #[test]
