@@ -29,10 +29,10 @@ async fn server(dir: &std::path::Path) -> Server {
 
 /// The status code and the body.
 pub(crate) async fn get(address: SocketAddr, path: &str) -> (u16, String) {
-    get_of(address, &address.to_string(), path).await
+    ask_as(address, &address.to_string(), path).await
 }
 
-async fn get_of(address: SocketAddr, host: &str, path: &str) -> (u16, String) {
+async fn ask_as(address: SocketAddr, host: &str, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).await.expect("it accepts");
     let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("sent");
@@ -208,7 +208,7 @@ async fn on_loopback_other_host_names_are_refused() {
     let server = server(temporary.path()).await;
     let http = server.http_address().expect("http is on");
     for good in ["localhost:1", "LOCALHOST", "127.0.0.1", "[::1]:8080"] {
-        assert_eq!(get_of(http, good, "/healthz").await.0, 200, "{good}");
+        assert_eq!(ask_as(http, good, "/healthz").await.0, 200, "{good}");
     }
     for bad in [
         "evil.example",
@@ -216,7 +216,7 @@ async fn on_loopback_other_host_names_are_refused() {
         "10.0.0.1",
         "[::2]",
     ] {
-        assert_eq!(get_of(http, bad, "/metrics").await.0, 403, "{bad}");
+        assert_eq!(ask_as(http, bad, "/metrics").await.0, 403, "{bad}");
     }
     server.shutdown().await.expect("it stops");
 }
