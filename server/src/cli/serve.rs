@@ -29,7 +29,7 @@ pub(super) fn serve(flags: &ConfigFlags) -> Result<(), Failure> {
 pub(super) fn dev(flags: &ConfigFlags) -> Result<(), Failure> {
     let mut loaded = flags.load(Some(Config::dev_layer()))?;
     if loaded.config.source("log.dirs") != Source::Default {
-        return run(loaded, true);
+        return run(loaded, false);
     }
     let dir = Temporary::new();
     loaded.config.log_dir = dir.0.clone();
@@ -53,7 +53,7 @@ impl Drop for Temporary {
     }
 }
 
-fn run(loaded: Loaded, dev: bool) -> Result<(), Failure> {
+fn run(loaded: Loaded, is_temporary: bool) -> Result<(), Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     logging::start(&loaded.config)?;
     for warning in &loaded.warnings {
@@ -63,7 +63,7 @@ fn run(loaded: Loaded, dev: bool) -> Result<(), Failure> {
     let runtime = runtime().map_err(|error| {
         Failure::failed(format!("cannot start the threads of the server: {error}"))
     })?;
-    let outcome = runtime.block_on(until_the_end(loaded.config, clock, dev));
+    let outcome = runtime.block_on(until_the_end(loaded.config, clock, is_temporary));
     // A thread that still blocks, in a look-up of a host name say, holds nothing of worth.
     runtime.shutdown_background();
     outcome
@@ -90,7 +90,11 @@ fn raise_descriptor_limit() {
 }
 
 /// Start, serve, and stop at the first signal. A second one ends the process at once.
-async fn until_the_end(config: Config, clock: Arc<dyn Clock>, dev: bool) -> Result<(), Failure> {
+async fn until_the_end(
+    config: Config,
+    clock: Arc<dyn Clock>,
+    is_temporary: bool,
+) -> Result<(), Failure> {
     let mut signals = Signals::listen()
         .map_err(|error| Failure::failed(format!("cannot listen for signals: {error}")))?;
     let start = Server::start_with(config, clock.clone());
@@ -101,7 +105,7 @@ async fn until_the_end(config: Config, clock: Arc<dyn Clock>, dev: bool) -> Resu
             return Ok(());
         }
     };
-    print(&banner::banner(&server, dev, clock.monotonic_us()))?;
+    print(&banner::banner(&server, is_temporary, clock.monotonic_us()))?;
     let name = tokio::select! {
         name = signals.next() => name,
         _why = server.failed() => {

@@ -8,7 +8,7 @@ use crate::config::DurabilityMode;
 use crate::start::Server;
 
 /// The banner of a server that is ready `ready_us` after its process began.
-pub(super) fn banner(server: &Server, dev: bool, ready_us: u64) -> String {
+pub(super) fn banner(server: &Server, is_temporary: bool, ready_us: u64) -> String {
     let config = &server.broker().config;
     let listeners: Vec<_> = server
         .addresses()
@@ -25,7 +25,7 @@ pub(super) fn banner(server: &Server, dev: bool, ready_us: u64) -> String {
     Lines {
         listeners: listeners.join(", "),
         http,
-        data: if dev {
+        data: if is_temporary {
             format!("{dir} (goes when the server stops)")
         } else {
             dir.to_string()
