@@ -4,17 +4,21 @@
 # kill the server with -9 in the middle. At the end a table says what each group got.
 #
 # The server is left running, so that you can go on with kcat. Running this again starts afresh.
-# RATEL_PORT (9092) and RATEL_HTTP_PORT (8080) say where it listens.
+# PORT (9092) and HTTP_PORT (8080) say where it listens.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-port=${RATEL_PORT:-9092}
-http_port=${RATEL_HTTP_PORT:-8080}
+port=${PORT:-9092}
+http_port=${HTTP_PORT:-8080}
 job=$PWD/.work/main-job
 address=127.0.0.1:$port
 topic=packages
 groups=(readers-a readers-b)
 python=$PWD/.work/clients/confluent-kafka/venv/bin/python
+
+# What still runs when this ends early; the server of a job that went well is not among it.
+children=()
+trap '[ ${#children[@]} = 0 ] || kill "${children[@]}" 2>/dev/null || true' EXIT
 
 say() { printf '\n== %s\n' "$*"; }
 die() { printf '\nrun: %s\n' "$*" >&2; exit 1; }
@@ -22,14 +26,12 @@ die() { printf '\nrun: %s\n' "$*" >&2; exit 1; }
 stop_earlier_run() {
     local pid
     pid=$(cat "$job/server.pid" 2>/dev/null) || return 0
-    # The number may be another program's by now; only a ratel of ours is stopped.
-    case $(readlink "/proc/$pid/exe" 2>/dev/null) in
-        "$PWD"/*/ratel*)
-            say "stopping the server of the last run (process $pid)"
-            kill "$pid"
-            while [ -e "/proc/$pid" ]; do sleep 0.1; done
-            ;;
-    esac
+    # The number may be another program's by now; only the server of this job is stopped.
+    if grep -qF "$job/server.properties" "/proc/$pid/cmdline" 2>/dev/null; then
+        say "stopping the server of the last run (process $pid)"
+        kill "$pid"
+        while [ -e "/proc/$pid" ]; do sleep 0.1; done
+    fi
 }
 
 require_free_port() {
@@ -42,6 +44,7 @@ start_server() {
     "$ratel" serve --config "$job/server.properties" >>"$job/server.out" 2>>"$job/server.log" &
     server=$!
     disown
+    children+=("$server")
     echo "$server" >"$job/server.pid"
     local deadline=$((SECONDS + 30))
     until [ "$(grep -cx 'ratel ready' "$job/server.out")" = "$1" ]; do
@@ -77,6 +80,12 @@ slowly() {
         "$job/input"
 }
 
+# The ends of all partitions together, as clients see them.
+lines_in_log() {
+    kcat -q -b "$address" -Q -t "$topic:0:-1" -t "$topic:1:-1" -t "$topic:2:-1" \
+        -t "$topic:3:-1" 2>/dev/null | awk '{ sum += $NF } END { print sum + 0 }'
+}
+
 say "1. what this needs"
 scripts/install.sh
 scripts/clients.sh install kcat confluent-kafka
@@ -87,10 +96,11 @@ cargo build --release --quiet -p ratel-server
 ratel=${CARGO_TARGET_DIR:-$PWD/target}/release/ratel
 
 stop_earlier_run
-require_free_port "$port" RATEL_PORT
-require_free_port "$http_port" RATEL_HTTP_PORT
+require_free_port "$port" PORT
+require_free_port "$http_port" HTTP_PORT
 rm -rf "$job"
 mkdir -p "$job"
+touch "$job/server.out"
 cat >"$job/server.properties" <<PROPERTIES
 listeners=PLAINTEXT://$address
 http.listen=127.0.0.1:$http_port
@@ -112,19 +122,27 @@ say "4. $lines lines about $packages packages go in by kcat, keyed by package; t
 slowly | kcat -P -E -b "$address" -t "$topic" -K '\t' -X enable.idempotence=true \
     >"$job/kcat.out" 2>"$job/kcat.err" &
 producer=$!
+children+=("$producer")
 readers=()
 for group in "${groups[@]}"; do
     "$python" scripts/run_reader.py "$address" "$topic" "$group" "$lines" \
         >"$job/$group.result" 2>"$job/$group.err" &
     readers+=($!)
+    children+=($!)
 done
 
-sleep 5
-kill -0 "$producer" 2>/dev/null || die "kcat ended early: $(tail -5 "$job/kcat.err")"
+# The middle: a third of the lines is in the log, and the rest on its way.
+deadline=$((SECONDS + 60))
+until [ "$(lines_in_log)" -ge $((lines / 3)) ]; do
+    kill -0 "$producer" 2>/dev/null || die "kcat ended early: $(tail -5 "$job/kcat.err")"
+    [ $SECONDS -lt $deadline ] || die "no third of the lines after 60 s"
+    sleep 0.2
+done
 kill -9 "$server"
+while [ -e "/proc/$server" ]; do sleep 0.02; done
 say "5. the server (process $server) was killed with -9 in the middle; starting it again"
 start_server 2
-tail -1 "$job/server.out"
+echo "ready again, with $(lines_in_log) lines of $lines in the log"
 
 wait "$producer" || die "kcat: $(tail -5 "$job/kcat.err")"
 failed=0
@@ -138,14 +156,15 @@ for group in "${groups[@]}"; do
 done
 [ $failed = 0 ] || die "a group did not get every line once and in order (see $job)"
 
+children=()
 cat <<END
 
 Every line arrived once and in the order of its key, over a kill -9.
 The server runs on (process $server, log in .work/main-job/server.log). Go on with:
 
-    kcat -b $address -L                                     topics and partitions
-    kcat -b $address -C -t $topic -o -3 -e -f '%k: %s\n'    the last lines of each partition
-    echo hello | kcat -b $address -P -t greetings           another topic
-    curl http://127.0.0.1:$http_port/metrics                numbers, consumer lag among them
-    kill $server                                            stop it in order
+  topics and partitions               kcat -b $address -L
+  the last lines of each partition    kcat -b $address -C -t $topic -o -3 -e -f '%k: %s\n'
+  another topic                       echo hello | kcat -b $address -P -t greetings
+  numbers, consumer lag among them    curl http://127.0.0.1:$http_port/metrics
+  stop it in order                    kill $server
 END
