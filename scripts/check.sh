@@ -14,4 +14,5 @@ step() {
 step format cargo fmt --all --check
 step lints cargo clippy --workspace --all-targets --quiet -- -D warnings
 step tests cargo test --workspace --lib --bins --quiet
-step documentation env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+step documentation env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps \
+    --document-private-items --quiet

@@ -14,9 +14,9 @@ target=${CARGO_TARGET_DIR:-$root/target}
 logs=$root/.work/test
 stages=${*:-house unit engine wire faults clients}
 passed=0 failed=0 skipped=0 began=$SECONDS
-export RATEL_BIN=$target/checked/ratel RUST_BACKTRACE=${RUST_BACKTRACE:-0}
+export RATEL_BIN=$target/checked/ratel RUST_BACKTRACE=0
 # Tests are built once, optimised and with every assertion on.
-tests=(cargo test --profile checked --workspace --quiet)
+tests=(cargo test --profile checked --workspace --quiet --no-fail-fast)
 
 rm -rf "$logs"
 mkdir -p "$logs"
@@ -72,7 +72,8 @@ build() {
 house() {
     cargo fmt --all --check &&
         cargo clippy --profile checked --workspace --all-targets --quiet -- -D warnings &&
-        RUSTDOCFLAGS="-D warnings" cargo doc --profile checked --workspace --no-deps --quiet &&
+        RUSTDOCFLAGS="-D warnings" cargo doc --profile checked --workspace --no-deps \
+            --document-private-items --quiet &&
         named tidy
 }
 
@@ -92,7 +93,7 @@ stage unit "units, machines, models" "${tests[@]}" --lib --bins
 stage wire "requests at every version, hostile input, restarts" named "${wire_programs[@]}"
 stage faults "kill -9 under load, a full disk, no descriptors" named faults exhaustion
 stage clients "the story through other people's clients" \
-    cargo test --profile checked --workspace --quiet --test clients
+    "${tests[@]}" --test clients
 
 echo
 echo "took $((SECONDS - began)) s; logs in .work/test"

@@ -313,6 +313,76 @@ fn snake_case(name: &str) -> String {
     snake
 }
 
+/// The rules of Kafka's semantics that are kept, by the letter of their chapter and their number.
+/// Each has a test whose name says so: `p_15_a_repeated_batch_gets_its_first_offset`.
+const CHECKLIST: &[(&str, u32)] = &[
+    ("a", 10),
+    ("d", 1),
+    ("f", 13),
+    ("g", 14),
+    ("l", 6),
+    ("m", 6),
+    ("net", 11),
+    ("o", 11),
+    ("p", 25),
+    ("r", 4),
+    ("ft", 10),
+];
+
+/// Rules without a test, and why.
+const WITHOUT_TEST: &[(&str, &str)] = &[
+    (
+        "net_11",
+        "allows what every answer does: a throttle time of 0",
+    ),
+    ("p_10", "compaction is yet to come"),
+    ("p_20", "transactions are yet to come"),
+    ("p_25", "recompression on the server is yet to come"),
+];
+
+#[test]
+fn every_rule_of_the_checklist_has_a_test_of_its_name() {
+    let mut named = Vec::new();
+    for file in rust_files() {
+        for name in file
+            .text
+            .lines()
+            .filter_map(function_name)
+            .chain(macro_names(&file))
+        {
+            named.push(format!("_{name}_"));
+        }
+    }
+    let mut faults = Vec::new();
+    for (chapter, last) in CHECKLIST {
+        for number in 1..=*last {
+            let id = format!("{chapter}_{number}");
+            let word = format!("_{id}_");
+            let excused = WITHOUT_TEST.iter().any(|(rule, _)| *rule == id);
+            if named.iter().any(|name| name.contains(&word)) == excused {
+                let state = if excused {
+                    "a test, and an excuse"
+                } else {
+                    "no test"
+                };
+                faults.push(format!("{id} has {state}"));
+            }
+        }
+    }
+    report(&faults);
+}
+
+/// Tests that a macro writes for each of the names it is given.
+fn macro_names(file: &SourceFile) -> impl Iterator<Item = String> {
+    let name = |line: &str| line.trim().strip_suffix(',').map(str::to_owned);
+    file.text.lines().filter_map(name).filter(|name| {
+        name.contains('_')
+            && name
+                .chars()
+                .all(|letter| letter.is_alphanumeric() || letter == '_')
+    })
+}
+
 /// What comes from a registry is named by its package, never by where it was fetched from, and
 /// nothing here depends on the machine it was written on.
 #[test]

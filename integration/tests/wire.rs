@@ -124,7 +124,7 @@ async fn net_2_the_answer_to_api_versions_has_the_oldest_header() {
 }
 
 #[tokio::test]
-async fn net_3_and_net_8_a_version_from_the_future_is_told_what_to_use() {
+async fn net_3_net_8_net_10_a_version_from_the_future_is_told_what_to_use() {
     let broker = TestBroker::start().await;
     let mut client = RawClient::connect(broker.addr()).await;
     for version in [5, 99, i16::MAX, -1] {

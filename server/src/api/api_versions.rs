@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn net_6_features_come_with_v3_and_none_of_level_0_is_finalized() {
+    fn net_6_net_7_features_come_with_v3_and_none_of_level_0_is_finalized() {
         assert!(answer(2).supported_features.is_empty());
         for version in [3, 4] {
             let response = answer(version);
