@@ -18,3 +18,22 @@ pub fn announced_length(prefix: [u8; PREFIX_BYTES], limit: usize) -> Result<usiz
         _ => Err(WireError::TooLarge { announced, limit }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::announced_length;
+    use crate::WireError;
+
+    #[test]
+    fn net_1_a_length_is_a_header_at_least_and_the_limit_at_most() {
+        for length in [8, 9, 1000] {
+            let prefix = i32::to_be_bytes(length);
+            assert_eq!(announced_length(prefix, 1000), Ok(length as usize));
+        }
+        for announced in [i32::MIN, -1, 0, 7, 1001, i32::MAX] {
+            let refused = announced_length(announced.to_be_bytes(), 1000);
+            let limit = 1000;
+            assert_eq!(refused, Err(WireError::TooLarge { announced, limit }));
+        }
+    }
+}
