@@ -310,11 +310,10 @@ impl Engine for LocalEngine {
         match self.shared.disk.remove_dir(&dir) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(io(error)),
-            Ok(()) => self
-                .shared
-                .disk
-                .sync_dir(&self.shared.topics_dir)
-                .map_err(io),
+            Ok(()) => {
+                let synced = self.shared.disk.sync_dir(&self.shared.topics_dir);
+                synced.map_err(|error| self.shared.refused("a deletion", error))
+            }
         }
     }
 

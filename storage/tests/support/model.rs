@@ -379,10 +379,15 @@ impl Model {
         let generation = self.parts[at].generation;
         self.parts[at].deleting = true;
         running.engine.delete(id_of(at, generation))?;
-        self.parts[at] = Part::after(generation);
+        // Until the next one is open it is not there, as if it were being deleted, too.
+        self.parts[at] = Part {
+            deleting: true,
+            ..Part::after(generation)
+        };
         running.logs[at] = running
             .engine
             .open(id_of(at, generation + 1), self.settings())?;
+        self.parts[at].deleting = false;
         Ok(())
     }
 
