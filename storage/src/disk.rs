@@ -76,6 +76,14 @@ pub trait Disk: Debug + Send + Sync + 'static {
     /// Make the bytes and lengths of many files durable; in parallel where that is faster. All are
     /// tried; the first error is given.
     fn sync_all(&self, files: &[Arc<dyn File>]) -> io::Result<()>;
+    /// Make everything in the file system durable in one go. `false` if the disk cannot: then
+    /// files are synced one by one.
+    ///
+    /// # Errors
+    /// As a sync of each file.
+    fn sync_everything(&self) -> io::Result<bool> {
+        Ok(false)
+    }
     /// A whole file as bytes, mapped where the disk can. For sealed files only.
     fn map(&self, path: &Path) -> io::Result<Bytes>;
     /// Bytes that can still be written.
@@ -262,6 +270,15 @@ impl Disk for OsDisk {
             [file] => file.sync(),
             _ => self.syncers.sync_all(files.to_vec()),
         }
+    }
+
+    fn sync_everything(&self) -> io::Result<bool> {
+        rustix::fs::syncfs(rustix::fs::open(
+            &self.root,
+            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            rustix::fs::Mode::empty(),
+        )?)?;
+        Ok(true)
     }
 
     fn map(&self, path: &Path) -> io::Result<Bytes> {

@@ -76,6 +76,10 @@ impl Disk for CountedDisk {
         self.inner.sync_all(files)
     }
 
+    fn sync_everything(&self) -> io::Result<bool> {
+        self.inner.sync_everything()
+    }
+
     fn map(&self, path: &Path) -> io::Result<Bytes> {
         self.inner.map(path)
     }

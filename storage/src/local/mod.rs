@@ -115,6 +115,8 @@ pub(crate) struct Shared {
     pub has_loose_entries: bool,
     /// Whether unsynced bytes are to be written again before they are synced.
     pub must_write_again: bool,
+    /// Whether all that the last run wrote is on stable storage.
+    pub is_synced: bool,
     leader_epoch: AtomicI32,
     last_epoch: i32,
     /// Whether a segment was rolled since the last checkpoint.
@@ -204,6 +206,7 @@ impl LocalEngine {
                 is_same_boot: boot.is_same_boot,
                 has_loose_entries: boot.has_loose_entries,
                 must_write_again: boot.must_write_again,
+                is_synced: boot.is_synced,
                 leader_epoch: AtomicI32::new(boot.leader_epoch),
                 last_epoch: boot.last_epoch,
                 rolled: AtomicBool::new(false),

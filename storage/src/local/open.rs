@@ -50,6 +50,8 @@ struct Opening<'a> {
     /// What was walked or cut, from the byte given on: it is synced before it is served.
     touched: Vec<(Arc<dyn File>, Position)>,
     is_dir_touched: bool,
+    /// Whether bytes or files were taken away.
+    is_cut: bool,
     /// Segments that lie before the start.
     dropped: Vec<Offset>,
 }
@@ -105,6 +107,7 @@ impl<'a> Opening<'a> {
             epoch: 0,
             touched: Vec::new(),
             is_dir_touched,
+            is_cut: false,
             dropped: Vec::new(),
         };
         opening.believe();
@@ -162,15 +165,7 @@ impl<'a> Opening<'a> {
         self.begin_at_start()?;
         self.drop_before_start();
         self.found.epochs.cut(self.found.end);
-        for (file, from) in &self.touched {
-            if self.shared.must_write_again {
-                cut::write_again(&**file, *from)?;
-            }
-            file.sync().map_err(io)?;
-        }
-        if self.is_dir_touched || !self.touched.is_empty() {
-            self.shared.disk.sync_dir(self.dir).map_err(io)?;
-        }
+        self.sync()?;
         self.writer.end = self.found.end;
         let damage = self.found.damage.clone();
         let kept = damage.map(|damage| Section {
@@ -187,6 +182,23 @@ impl<'a> Opening<'a> {
             kept,
             dropped: self.dropped,
         })
+    }
+
+    /// Nothing is served that a power cut could still take.
+    fn sync(&self) -> Result<(), StorageError> {
+        let is_synced = self.shared.is_synced && !self.is_cut;
+        for (file, from) in &self.touched {
+            if self.shared.must_write_again {
+                cut::write_again(&**file, *from)?;
+            }
+            if !is_synced {
+                file.sync().map_err(io)?;
+            }
+        }
+        if !is_synced && (self.is_dir_touched || !self.touched.is_empty()) {
+            self.shared.disk.sync_dir(self.dir).map_err(io)?;
+        }
+        Ok(())
     }
 
     /// Leave out segments that lie wholly before the start. Their files go a little later.
@@ -415,7 +427,7 @@ impl<'a> Opening<'a> {
             "{}: {why}: cut", path.display()
         );
         self.shared.note_cut(bytes);
-        self.is_dir_touched = true;
+        (self.is_dir_touched, self.is_cut) = (true, true);
         if is_behind {
             cut::keep_tail(disk, dir, base, &**file, walked.position, len)?;
         }

@@ -104,6 +104,13 @@ impl LocalEngine {
         if !shared.health.close() {
             return shared.health.check_open();
         }
+        // Rounds are faster than one log at a time, and nobody waits any more.
+        let sources: Vec<Arc<dyn Source>> = shared
+            .all()
+            .into_iter()
+            .map(|partition| partition as Arc<dyn Source>)
+            .collect();
+        shared.flusher.sync(&sources)?;
         let written = shared.checkpoint()?;
         shared.flusher.checkpoint()?;
         if lock(&shared.sections).is_empty() {
@@ -131,11 +138,7 @@ impl Shared {
             .iter()
             .filter_map(|partition| partition.section())
             .collect();
-        let sources: Vec<Arc<dyn Source>> = partitions
-            .into_iter()
-            .map(|partition| partition as Arc<dyn Source>)
-            .collect();
-        self.flusher.sync(&sources)?;
+        self.sync_behind(&partitions)?;
         let mut checkpoint = Checkpoint::new();
         for section in &sections {
             checkpoint.add(section);
@@ -156,6 +159,59 @@ impl Shared {
         }
         self.checkpoints_written.fetch_max(number, Ordering::SeqCst);
         Ok(bytes)
+    }
+
+    /// Sync all logs, at least to where they end now.
+    fn sync_behind(&self, partitions: &[Arc<LocalPartition>]) -> Result<(), StorageError> {
+        let ends: Vec<_> = partitions
+            .iter()
+            .filter_map(|partition| Some((partition, partition.state().log.unsynced_end()?)))
+            .collect();
+        if ends.len() > boot::SYNCED_ONE_BY_ONE_MAX {
+            match self.disk.sync_everything() {
+                Ok(false) => {}
+                Ok(true) => {
+                    self.health.check()?;
+                    for (partition, end) in ends {
+                        partition.synced(end);
+                    }
+                    return Ok(());
+                }
+                Err(error) => {
+                    self.health
+                        .fatal(&format!("the logs could not be synced: {error}"));
+                    return Err(StorageError::Poisoned);
+                }
+            }
+        }
+        for (partition, _) in ends {
+            self.sync_quietly(partition)?;
+        }
+        Ok(())
+    }
+
+    /// Sync one log by itself. One at a time, and in no round: those who wait for a round must
+    /// not wait for this.
+    fn sync_quietly(&self, partition: &LocalPartition) -> Result<(), StorageError> {
+        let Some(dirty) = partition.take_dirty()? else {
+            return Ok(());
+        };
+        for dir in &dirty.dirs {
+            self.disk
+                .sync_dir(dir)
+                .map_err(|error| self.refused("a directory", error))?;
+        }
+        for dirty in &dirty.files {
+            if let Err(error) = dirty.file.sync() {
+                self.health
+                    .fatal(&format!("{} could not be synced: {error}", partition.id));
+                partition.failed();
+                return Err(StorageError::Poisoned);
+            }
+        }
+        self.health.check()?;
+        partition.synced(dirty.through);
+        Ok(())
     }
 
     /// Keep descriptors below the limit: files not used since the last time are closed.

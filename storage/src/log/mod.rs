@@ -307,6 +307,11 @@ impl Log {
         self.unsynced_since_ms.is_some()
     }
 
+    /// Where the log ends, if not all of it is synced.
+    pub fn unsynced_end(&self) -> Option<Place> {
+        (self.is_unsynced() || self.has_unsynced_entry()).then_some(self.end)
+    }
+
     /// For how long something has been unsynced, ms; 0 if nothing is.
     pub fn unsynced_ms(&self, now_ms: i64) -> i64 {
         self.unsynced_since_ms

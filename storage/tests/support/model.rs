@@ -241,6 +241,10 @@ impl Model {
             hit
         });
         let at = usize::try_from(random.below(self.parts.len() as u64)).unwrap();
+        if running.logs[at].id() != self.id(at) {
+            // The last log was deleted, and the next could not be opened.
+            return Err(StorageError::Closed);
+        }
         self.parts[at].show(running.logs[at].offsets().high_watermark.get());
         if self.parts[at].deleting {
             return self.delete(running, at);
