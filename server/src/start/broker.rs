@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ratel_storage::Engine;
 use ratel_storage::disk::Disk;
 use ratel_storage::local::{LocalEngine, LocalOptions, OnRound, RoundEvent};
+use rustix::process::{Resource, getrlimit};
 use tokio::sync::watch;
 
 use super::{Identity, StartError};
@@ -18,6 +19,11 @@ use crate::fetch_sessions::FetchSessions;
 use crate::groups::Groups;
 use crate::metrics::Metrics;
 use crate::producer_ids::ProducerIds;
+
+/// Fewer open segments than this would be opened and closed all the time.
+const OPEN_FILES_MIN: u64 = 64;
+/// More are of no use: a file that was closed is open again within microseconds.
+const OPEN_FILES_MAX: u64 = 16_384;
 
 /// Recover the logs, replay the coordinators, and give the handles to all of it. `fail` gets the
 /// sentence of a disk failure that ends the server (DC5).
@@ -68,6 +74,9 @@ async fn open_engine(
         // Without one, every start counts as that of another boot, which is the safe side.
         boot_id: disk.boot_id().unwrap_or_default(),
         producer_expiration_ms: config.producer_id_expiration_ms,
+        retention_check_ms: i64::try_from(config.log_retention_check_interval_ms)
+            .unwrap_or(i64::MAX),
+        open_files_max: open_files_max(),
         on_fatal: Arc::new(move |why| {
             fail.send_replace(Some(why.to_owned()));
         }),
@@ -83,6 +92,14 @@ async fn open_engine(
         Ok(Err(error)) => Err(StartError::Storage(error)),
         Err(error) => Err(StartError::Recovery(error.to_string())),
     }
+}
+
+/// How many segments may be open at once: half of the descriptors that there are. The rest is
+/// for connections.
+fn open_files_max() -> usize {
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let half = (limit / 2).clamp(OPEN_FILES_MIN, OPEN_FILES_MAX);
+    usize::try_from(half).unwrap_or(usize::MAX)
 }
 
 /// Times each round of syncs. Rounds come one after the other, so one moment is enough.

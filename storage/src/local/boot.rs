@@ -194,3 +194,46 @@ pub(crate) fn is_clean(clean: Option<&Bytes>, checkpoint: Option<&Bytes>) -> boo
     fields.u64() == Some(checkpoint.len() as u64)
         && fields.u32() == Some(crc32c::crc32c(checkpoint))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk_memory::MemoryDisk;
+
+    /// Version 1 is out in the world: its bytes never change.
+    #[test]
+    fn ft_14_version_1_is_byte_for_byte_what_it_was() {
+        let disk = MemoryDisk::new();
+        let root = Path::new("");
+        write(&disk, root, 258, "ab").unwrap();
+        write_clean(&disk, root, b"checkpoint").unwrap();
+        let read = |name: &str| files::read(&disk, Path::new(name)).unwrap().unwrap();
+        let (boot, clean) = (read(BOOT), read(CLEAN));
+        assert_eq!(boot[..19], *b"ratelbot\0\x01\0\0\0\0\x01\x02\x02ab");
+        assert_eq!(clean[..20], *b"ratelcln\0\x01\0\0\0\0\0\0\0\0\0\x0a");
+        assert_eq!((boot.len(), clean.len()), (23, 28));
+        assert_eq!(decode(&boot), Ok((258, "ab".to_owned())));
+        assert!(is_clean(
+            Some(&clean),
+            Some(&Bytes::from_static(b"checkpoint"))
+        ));
+        assert!(!is_clean(
+            Some(&clean),
+            Some(&Bytes::from_static(b"another one"))
+        ));
+    }
+
+    #[test]
+    fn ft_14_a_file_of_a_newer_version_is_refused_and_not_taken_for_damage() {
+        let disk = MemoryDisk::new();
+        let root = Path::new("");
+        disk.create_dir(Path::new("topics")).unwrap();
+        for (name, magic) in [(BOOT, BOOT_MAGIC), (CHECKPOINT, b"ratelckp")] {
+            let newer = seal(begin(magic, VERSION + 1));
+            files::replace(&disk, Path::new(name), &newer).unwrap();
+            let error = start(&disk, root, "boot").unwrap_err();
+            assert!(error.to_string().contains("newer version"), "{error}");
+            disk.remove_file(Path::new(name)).unwrap();
+        }
+    }
+}

@@ -316,6 +316,15 @@ mod tests {
         found
     }
 
+    /// Version 1 is out in the world: its bytes never change.
+    #[test]
+    fn ft_14_version_1_is_byte_for_byte_what_it_was() {
+        let mut checkpoint = Checkpoint::new();
+        checkpoint.add(&sample(1));
+        let bytes = checkpoint.into_bytes();
+        assert_eq!((bytes.len(), crc32c::crc32c(&bytes)), (340, 3_608_049_877));
+    }
+
     #[test]
     fn sections_come_back_as_they_were() {
         assert_eq!(decoded(file()), [sample(0), sample(1), sample(2)]);

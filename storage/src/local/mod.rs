@@ -306,7 +306,7 @@ impl Engine for LocalEngine {
             partition.mark_deleted();
             // An append that holds the lock ends first: it must not write into a removed
             // directory.
-            drop(lock(&partition.writer));
+            partition.close_files();
         }
         self.shared.forget_section(id);
         self.shared.flusher.forget(id)?;

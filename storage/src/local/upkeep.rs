@@ -303,6 +303,15 @@ impl LocalPartition {
         }
     }
 
+    /// Close all files: what they take on the disk is free once nobody reads them any more.
+    pub(super) fn close_files(&self) {
+        let mut writer = lock(&self.writer);
+        writer.active = None;
+        for segment in self.state().log.segments_mut() {
+            segment.file = None;
+        }
+    }
+
     /// Close files that were not used since this was called last.
     fn close_idle(&self) {
         // Busy is used.

@@ -191,6 +191,25 @@ mod tests {
         (covered, entries)
     }
 
+    /// Version 1 is out in the world: its bytes never change.
+    #[test]
+    fn ft_14_version_1_is_byte_for_byte_what_it_was() {
+        let (covered, entries) = sample();
+        let bytes = IndexFile::encode(&covered, &entries[..2]);
+        let expected = [
+            &b"ratelidx\0\x01\0\0\0\0\0\x02"[..],
+            &[0, 0, 0, 0, 0, 0, 0, 7],
+            &[0, 0, 0, 0, 0, 1, 0x11, 0x70],
+            &[0, 0, 0, 0, 0, 0, 0, 99],
+            &[
+                0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255,
+            ],
+            &[0, 0, 0, 10, 0, 0, 0x42, 0x68, 0, 0, 0, 0, 0, 0, 0, 29],
+        ]
+        .concat();
+        assert_eq!(bytes[..bytes.len() - 4], expected);
+    }
+
     #[test]
     fn a_file_gives_back_what_was_written() {
         let (covered, entries) = sample();
