@@ -249,7 +249,10 @@ impl LocalPartition {
     fn write_failed(&self, active: &Active, error: io::Error) -> StorageError {
         let refused = self.refused(error);
         if matches!(refused, StorageError::DiskFull | StorageError::TooManyFiles)
-            && let Err(error) = active.file.set_len(active.size)
+            // Durably: were the next batch to open a new segment, nothing would sync this one
+            // again, and a power cut could leave the torn bytes in the middle of the log.
+            && let Err(error) =
+                active.file.set_len(active.size).and_then(|()| active.file.sync())
         {
             self.shared
                 .health

@@ -153,11 +153,17 @@ pub struct Model {
 pub struct Running {
     disk: Arc<dyn Disk>,
     engine: Arc<LocalEngine>,
+    is_closed: bool,
     logs: Vec<Arc<dyn Partition>>,
     waiting: Vec<(usize, i64, Pending<Appended>)>,
 }
 
 impl Running {
+    /// Whether it was closed and the start that should have followed failed.
+    pub fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
     pub fn engine(&self) -> &Arc<LocalEngine> {
         &self.engine
     }
@@ -216,6 +222,7 @@ impl Model {
         Ok(Running {
             disk,
             engine,
+            is_closed: false,
             logs,
             waiting: Vec::new(),
         })
@@ -397,6 +404,7 @@ impl Model {
 
     fn restart(&mut self, running: &mut Running) -> Result<(), StorageError> {
         self.settle(running);
+        running.is_closed = true;
         wait(running.engine.close())?;
         for part in &mut self.parts {
             // A clean end leaves everything on stable storage.
