@@ -6,14 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use kafka_protocol::messages::{ApiVersionsRequest, MetadataRequest, ProduceRequest, TopicName};
+use kafka_protocol::messages::{ApiVersionsRequest, FetchRequest, MetadataRequest, ProduceRequest};
 use kafka_protocol::protocol::StrBytes;
 use ratel_integration::{RawClient, ServerProcess};
 use ratel_protocol::schema::generate::{self, Random};
 use ratel_server::api::ROUTES;
 use ratel_storage::BatchBuilder;
+use tokio::io::Interest;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
@@ -116,6 +118,45 @@ fn metadata(topics: &[&'static str]) -> MetadataRequest {
         .with_allow_auto_topic_creation(true)
 }
 
+/// Make a topic by asking for it.
+async fn create(client: &mut RawClient, topic: &'static str) {
+    let made = async {
+        while client.send(8, &metadata(&[topic])).await.topics[0].error_code != 0 {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_secs(5), made)
+        .await
+        .expect("a topic");
+}
+
+/// One record of so many bytes.
+fn produce(topic: &'static str, bytes: usize) -> ProduceRequest {
+    let mut batch = BatchBuilder::new(1_700_000_000_000);
+    batch.record(None, Some(&vec![b'x'; bytes]));
+    let records = batch.build().expect("a record").bytes().clone();
+    let partition = PartitionProduceData::default().with_records(Some(records));
+    let data = TopicProduceData::default()
+        .with_name(StrBytes::from_static_str(topic).into())
+        .with_partition_data(vec![partition]);
+    ProduceRequest::default()
+        .with_acks(1)
+        .with_timeout_ms(60_000)
+        .with_topic_data(vec![data])
+}
+
+/// Everything from the beginning, at most 1 MiB.
+fn fetch(topic: &'static str) -> FetchRequest {
+    let partition = FetchPartition::default().with_partition_max_bytes(1 << 20);
+    let topic = FetchTopic::default()
+        .with_topic(StrBytes::from_static_str(topic).into())
+        .with_partitions(vec![partition]);
+    FetchRequest::default()
+        .with_min_bytes(1)
+        .with_max_bytes(1 << 20)
+        .with_topics(vec![topic])
+}
+
 /// From `RATEL_HOSTILE`: how many times the everyday size. A release runs with 10.
 fn scale() -> usize {
     std::env::var("RATEL_HOSTILE")
@@ -209,7 +250,10 @@ async fn absurd_lengths_cost_nothing_and_are_closed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_senders_and_clients_that_do_not_read_hold_nobody_up() {
     let mut server = Server::start(&[("frame.timeout.ms", "3000"), ("write.timeout.ms", "3000")]);
-    server.check_healthy().await;
+    let mut client = RawClient::connect(server.addr()).await;
+    create(&mut client, "large").await;
+    let stored = client.send(7, &produce("large", 1_000_000)).await;
+    assert_eq!(stored.responses[0].partition_responses[0].error_code, 0);
     let before = server.memory();
     let healthy = Healthy::start(server.addr());
     let addr = server.addr();
@@ -229,16 +273,15 @@ async fn slow_senders_and_clients_that_do_not_read_hold_nobody_up() {
     for _ in 0..50 * scale() {
         clients.spawn(async move {
             let mut client = RawClient::connect(addr).await;
-            // Ask until the server has stopped reading, or has closed.
-            let asking = async {
-                loop {
-                    let frame = client.encode(0, &ApiVersionsRequest::default());
-                    if client.send_frame(&frame).await.is_err() {
-                        break;
-                    }
+            // Ask for much more than sockets hold, and read nothing until it is closed.
+            let frame = client.encode(4, &fetch("large"));
+            for _ in 0..100 {
+                if client.send_frame(&frame).await.is_err() {
+                    break;
                 }
-            };
-            let closed = timeout(Duration::from_secs(30), asking).await;
+            }
+            let stream = client.into_stream();
+            let closed = timeout(Duration::from_secs(30), stream.ready(Interest::ERROR)).await;
             assert!(closed.is_ok(), "a client that does not read is closed");
         });
     }
@@ -325,28 +368,9 @@ async fn frames_in_flight_share_one_budget() {
     ]);
     let addr = server.addr();
     let mut client = RawClient::connect(addr).await;
-    for _ in 0..100 {
-        let answer = client.send(8, &metadata(&["large"])).await;
-        if answer.topics[0].error_code == 0 {
-            break;
-        }
-        sleep(Duration::from_millis(20)).await;
-    }
+    create(&mut client, "large").await;
     let before = server.memory();
-    let mut batch = BatchBuilder::new(1_700_000_000_000);
-    batch.record(None, Some(&vec![b'x'; 10 * MIB]));
-    let records = batch.build().expect("a record").bytes().clone();
-    let partition = PartitionProduceData::default().with_records(Some(records));
-    let topic: TopicName = StrBytes::from_static_str("large").into();
-    let request = ProduceRequest::default()
-        .with_acks(1)
-        .with_timeout_ms(60_000)
-        .with_topic_data(vec![
-            TopicProduceData::default()
-                .with_name(topic)
-                .with_partition_data(vec![partition]),
-        ]);
-    let request = Arc::new(request);
+    let request = Arc::new(produce("large", 10 * MIB));
     let mut producers = JoinSet::new();
     for _ in 0..20 * scale() {
         let request = request.clone();

@@ -13,6 +13,7 @@ use super::reader::Reader;
 use super::writer::{Queued, Writer};
 use super::{Closed, Router, Session, down};
 use crate::broker::Broker;
+use crate::metrics::Rejection;
 use crate::quota::Budget;
 
 /// What happened last.
@@ -42,6 +43,10 @@ pub async fn run(
     };
     if let Some(reason) = closed.rejection() {
         broker.metrics.rejected(reason);
+        if reason == Rejection::WriteTimeout {
+            // What it did not take would stay in the kernel for minutes, megabytes of it.
+            let _ = stream.set_zero_linger();
+        }
     }
     tracing::debug!(%peer, %closed, "connection closed");
 }

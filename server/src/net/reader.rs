@@ -4,7 +4,8 @@
 //! sockets are read into; what was read is copied once, into an allocation of its own size, and
 //! frames are slices of that. A frame that does not fit the scratch buffer gets a buffer of its
 //! own, which grows in steps as its bytes arrive (never to the length it claims) and is read into
-//! directly; a connection that sends one such frame after the other keeps it.
+//! directly; a connection that sends one such frame after the other keeps it between them, at most
+//! for a second and as long as memory is not tight.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -35,8 +36,10 @@ use crate::quota::{Beyond, Budget, Charge, SMALL_BYTES};
 const SCRATCH_BYTES: usize = 64 << 10;
 /// A large frame's buffer grows by at most this much ahead of what has arrived.
 const STEP_BYTES: usize = 1 << 20;
-/// A buffer up to this size is kept by an idle connection; a larger one for a while, up to a step.
+/// A buffer up to this size is kept by an idle connection.
 const KEPT_BYTES: usize = 4 << 10;
+/// One up to this size is kept for a while, if memory is not tight.
+const KEPT_BYTES_MAX: usize = 2 * STEP_BYTES;
 /// How long an idle connection keeps a large buffer.
 const KEPT_MS: u64 = 1000;
 /// How often a connection that owes too much to read on is asked whether it is still there.
@@ -65,6 +68,8 @@ pub struct Reader<'a> {
     pending: BytesMut,
     /// What `pending` costs.
     charge: Charge,
+    /// What the buffer costs while it waits for the next frame.
+    kept: Charge,
     /// Held while the frame in `pending` goes beyond the budget.
     beyond: Option<Beyond>,
     /// The request in work.
@@ -104,6 +109,7 @@ impl<'a> Reader<'a> {
             session,
             pending: BytesMut::new(),
             charge: Charge::new(budget.clone()),
+            kept: Charge::new(budget.clone()),
             beyond: None,
             work: None,
             client_id: None,
@@ -259,6 +265,7 @@ impl<'a> Reader<'a> {
     /// Read what is there; `false` at the end of the stream.
     async fn fill(&mut self) -> Result<bool, Closed> {
         let missing = self.missing()?;
+        self.keep_or_give_back();
         self.await_room().await;
         self.be_patient();
         // A large frame, or a connection that just had one: read to where the bytes will stay.
@@ -282,10 +289,29 @@ impl<'a> Reader<'a> {
             }
         };
         self.charge.add(read);
+        drop(self.kept.split(usize::MAX));
         self.held_bytes = self.held_bytes.max(self.pending.capacity());
         self.last_read = self.broker.clock.now();
         self.last_read_us = self.broker.clock.monotonic_us();
         Ok(read > 0)
+    }
+
+    /// Between two frames: keep a large buffer for the next one, or give it back.
+    fn keep_or_give_back(&mut self) {
+        if !self.pending.is_empty() || self.held_bytes <= KEPT_BYTES {
+            return;
+        }
+        if self.held_bytes > KEPT_BYTES_MAX || self.budget.is_tight() {
+            self.give_back();
+        } else if self.kept.bytes() == 0 {
+            self.kept.add(self.held_bytes);
+        }
+    }
+
+    fn give_back(&mut self) {
+        self.pending = BytesMut::new();
+        self.held_bytes = 0;
+        drop(self.kept.split(usize::MAX));
     }
 
     /// Ask for memory before reading on. The time that takes is not the client's.
@@ -339,8 +365,7 @@ impl<'a> Reader<'a> {
         if quiet_ms >= idle_ms {
             return Err(Closed::Timeout(Rejection::Idle));
         }
-        self.pending = BytesMut::new();
-        self.held_bytes = 0;
+        self.give_back();
         self.patience.set(now_ms, idle_ms - quiet_ms);
         Ok(())
     }
