@@ -385,7 +385,8 @@ async fn frames_in_flight_share_one_budget() {
         assert_eq!(code.expect("an answer"), 0);
         most = most.max(server.memory().saturating_sub(before));
     }
-    // The budget, the one frame that may go beyond it, and buffers that grow by doubling.
-    assert!(most <= 128 * MIB, "{} MiB more", most / MIB);
+    // The budget, the one frame that may go beyond it, buffers that grow by doubling, and what the
+    // allocator keeps of those that are gone.
+    assert!(most <= 192 * MIB, "{} MiB more", most / MIB);
     server.check_healthy().await;
 }

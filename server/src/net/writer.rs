@@ -28,6 +28,9 @@ use crate::quota::Charge;
 
 /// Answers that one connection may be owed.
 const QUEUE_ANSWERS: usize = 64;
+/// Requests that one connection may have waiting besides Produce: what a decoded request holds
+/// is a multiple of its frame, and no client keeps more than a handful of these in flight.
+const QUEUE_WAITING: usize = 16;
 /// Bytes of ready answers that may wait for one connection.
 const QUEUE_BYTES: usize = 8 << 20;
 /// Ready answers are put together up to about this many bytes.
@@ -55,7 +58,11 @@ pub struct Queued {
 impl Queued {
     /// The answer to a request of this API that was read at `read_us`; `charge` is what its frame
     /// costs.
-    pub fn new(key: ApiKey, read_us: u64, charge: Charge, later: Later) -> Self {
+    pub fn new(key: ApiKey, read_us: u64, mut charge: Charge, later: Later) -> Self {
+        if key == ApiKey::Produce {
+            // Its batches are in the log by now, and what waits for the sync is small.
+            drop(charge.split(usize::MAX));
+        }
         Self {
             key,
             read_us,
@@ -75,6 +82,11 @@ impl Queued {
             )
     }
 
+    /// Whether it counts towards [`QUEUE_WAITING`].
+    fn is_waiting(&self) -> bool {
+        matches!(self.later, Later::Wait(_)) && self.key != ApiKey::Produce
+    }
+
     fn charge_answer(&mut self, answer: &Answer) {
         self.memory_bytes = answer.memory_bytes();
         self.charge.add(self.memory_bytes);
@@ -88,6 +100,8 @@ pub struct Writer<'a> {
     metrics: Arc<Metrics>,
     timeout_ms: u64,
     queue: VecDeque<Queued>,
+    /// How many of them wait, besides Produce.
+    waiting: usize,
     /// What leaves now, front first.
     sending: VecDeque<Slice>,
     /// What the requests and answers in `sending` cost.
@@ -118,6 +132,7 @@ impl<'a> Writer<'a> {
             metrics: broker.metrics.clone(),
             timeout_ms: broker.config.write_timeout_ms,
             queue: VecDeque::new(),
+            waiting: 0,
             sending: VecDeque::new(),
             charges: Vec::new(),
             memory_bytes: 0,
@@ -130,7 +145,10 @@ impl<'a> Writer<'a> {
 
     /// Whether another request may be read.
     pub fn has_room(&self) -> bool {
-        self.queue.len() < QUEUE_ANSWERS && self.memory_bytes < QUEUE_BYTES && !self.closing
+        self.queue.len() < QUEUE_ANSWERS
+            && self.waiting < QUEUE_WAITING
+            && self.memory_bytes < QUEUE_BYTES
+            && !self.closing
     }
 
     /// Whether anything is owed.
@@ -146,6 +164,7 @@ impl<'a> Writer<'a> {
             queued.later = Later::Ready(answer);
             self.memory_bytes += queued.memory_bytes;
         }
+        self.waiting += usize::from(queued.is_waiting());
         self.queue.push_back(queued);
     }
 
@@ -196,6 +215,7 @@ impl<'a> Writer<'a> {
                 },
             };
             let queued = self.queue.pop_front().expect("it was at the front");
+            self.waiting -= usize::from(queued.is_waiting());
             together += self.send(queued, answer)?;
             gathered = true;
         }
