@@ -38,7 +38,9 @@ def consumer(group, **settings):
                          heartbeat_interval_ms=500, **settings)
 
 
-def poll(reader, milliseconds=100, count=500):
+def poll(reader, milliseconds=500, count=500):
+    # kafka-python 3.0.12 now and then ends up without partitions when a poll's time runs out
+    # within a join, so each has the time that a join takes.
     polled = reader.poll(timeout_ms=milliseconds, max_records=count)
     return [Record(r.partition, r.offset, r.key, r.value, r.headers)
             for records in polled.values() for r in records]
@@ -132,7 +134,7 @@ def commit_and_resume():
     reader.subscribe([topic])
     seen = []
     while len(seen) < 120:
-        seen += poll(reader, 200, 120 - len(seen))
+        seen += poll(reader, count=120 - len(seen))
     reader.commit({partition: OffsetAndMetadata(120, "half-way", -1)})
     reader.close()
     reader = consumer(group)
