@@ -50,13 +50,25 @@ fn shared(disk: &MemoryDisk) -> Arc<dyn Disk> {
     Arc::new(disk.clone())
 }
 
-/// Crash `crashes` times, each at a random call, with `ends` of the given kinds in between.
+/// Crash `crashes` times, each at a random call, in the way that `end` chooses.
 fn crash_again_and_again(seed: u64, mix: Mix, crashes: u64, end: impl Fn(&mut Random) -> End) {
+    crash_with(seed, mix, crashes, end, |_, _| {});
+}
+
+/// As above; `prepare` is given each disk before it is used.
+fn crash_with(
+    seed: u64,
+    mix: Mix,
+    crashes: u64,
+    end: impl Fn(&mut Random) -> End,
+    prepare: impl Fn(&MemoryDisk, &mut Random),
+) {
     let mut random = Random(seed);
     let mut model = Model::new(mix);
     let mut disk = MemoryDisk::new();
     let mut running = model.start(shared(&disk)).unwrap();
     for _ in 0..crashes {
+        prepare(&disk, &mut random);
         disk.stop_before(1 + random.below(250));
         for _ in 0..1000 {
             if disk.is_off() {
@@ -116,6 +128,34 @@ fn kills_and_power_cuts_in_any_order() {
             0 => End::Process,
             _ => End::Power,
         });
+    });
+}
+
+#[test]
+fn want_of_space_and_descriptors_between_crashes() {
+    seeds("want_of_space", 60, |seed| {
+        crash_with(
+            seed,
+            Mix::default(),
+            5,
+            |random| match random.below(3) {
+                0 => End::Process,
+                _ => End::Power,
+            },
+            |disk, random| {
+                for _ in 0..3 {
+                    let calls = [Call::Write, Call::Open, Call::Rename, Call::SyncDir];
+                    let call = calls[usize::try_from(random.below(4)).unwrap()];
+                    let errno = match call {
+                        Call::Open => Errno::MFILE,
+                        _ => Errno::NOSPC,
+                    };
+                    let torn = usize::try_from(random.below(200)).unwrap();
+                    let fault = Fault::nth(call, 1 + random.below(60), errno);
+                    disk.fail(fault.torn_after(torn));
+                }
+            },
+        );
     });
 }
 
@@ -357,7 +397,7 @@ fn dc_5_no_space_or_descriptors_at_the_nth_call_stops_nothing() {
         Call::CreateDir,
     ];
     for call in soft {
-        for nth in 1..=env("CRASH_RUNS").unwrap_or(25) {
+        for nth in 1..=env("CRASH_RUNS").unwrap_or(60) {
             let errno = match call {
                 Call::Open => Errno::MFILE,
                 _ => Errno::NOSPC,
@@ -504,6 +544,35 @@ fn dc_5_what_a_full_disk_left_behind_is_cut_durably() {
         let engine = start(shared(&disk.power_cut(Keep::Mask(mask)))).unwrap();
         let offsets = open(&engine, 0).offsets();
         assert_eq!(offsets.end.get(), 2, "what is kept: {mask:b}");
+    }
+}
+
+/// A segment whose first write was refused is there, empty. Its entry must be durable before the
+/// log goes on in it, also across a clean restart.
+#[test]
+fn dc_5_a_new_segment_that_a_full_disk_left_empty_is_durable_before_it_is_used() {
+    for is_restarted in [false, true] {
+        let disk = MemoryDisk::new();
+        let mut engine = start(shared(&disk)).unwrap();
+        let one = batch(&["one"]);
+        let small = Arc::new(LogSettings {
+            segment_bytes: one.bytes().len() as u64,
+            ..LogSettings::default()
+        });
+        let mut log = engine.open(partition_id(0), Arc::clone(&small)).unwrap();
+        append(&log, &one, Durability::Synced).unwrap();
+        disk.fail(Fault::nth(Call::Write, 1, Errno::NOSPC));
+        let refused = append(&log, &one, Durability::Synced).unwrap_err();
+        assert!(matches!(refused, StorageError::DiskFull), "{refused}");
+        if is_restarted {
+            wait(engine.close()).unwrap();
+            engine = start(shared(&disk)).unwrap();
+            log = engine.open(partition_id(0), small).unwrap();
+        }
+        append(&log, &one, Durability::Synced).unwrap();
+        let engine = start(shared(&disk.power_cut(Keep::Nothing))).unwrap();
+        let log = open(&engine, 0);
+        assert_eq!((log.damage(), log.offsets().end.get()), (None, 2));
     }
 }
 

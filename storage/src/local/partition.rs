@@ -144,7 +144,8 @@ impl Source for LocalPartition {
                 .unsynced()
                 .map(|(segment, from)| (segment.base, segment.file.clone(), from, segment.size))
                 .collect();
-            if files.is_empty() {
+            // A segment can be new and empty: its first write was refused.
+            if files.is_empty() && !state.log.has_unsynced_entry() {
                 return Ok(None);
             }
             let mut dirs = Vec::new();

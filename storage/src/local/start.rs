@@ -117,8 +117,9 @@ impl LocalPartition {
         }
     }
 
-    /// Remove the files of segments that were dropped `file.delete.delay.ms` ago and that a
-    /// checkpoint no longer needs; `at_once`, if the disk is full, those of all.
+    /// Remove the files of segments that were dropped `file.delete.delay.ms` ago, or `at_once` if
+    /// the disk is full. Those that no checkpoint stands in for stay in any case: producers may be
+    /// known from them alone (DC9).
     pub(super) fn remove_doomed(&self, now_ms: i64, at_once: bool) {
         let delay_ms = self.settings().file_delete_delay_ms;
         let written = self.shared.checkpoints_written.load(Ordering::SeqCst);
@@ -127,7 +128,7 @@ impl LocalPartition {
             let mut due = Vec::new();
             state.doomed.retain_mut(|doomed| {
                 let at = *doomed.due_ms.get_or_insert(now_ms.saturating_add(delay_ms));
-                let is_due = at_once || (at <= now_ms && doomed.checkpoint <= written);
+                let is_due = (at_once || at <= now_ms) && doomed.checkpoint <= written;
                 if is_due {
                     due.push(doomed.base);
                 }

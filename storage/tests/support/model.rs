@@ -56,6 +56,8 @@ struct Part {
     leader_epoch: i32,
     /// The next sequence of each producer.
     sequences: [i32; PRODUCERS],
+    /// The batch with which the log ended: refused, but it may be there.
+    doubtful: Option<Sent>,
     /// Whether a deletion began that was not answered.
     deleting: bool,
     /// How many logs had this place before: each has an id of its own, as topics do.
@@ -300,15 +302,6 @@ impl Model {
         let mut answer = running.logs[at].append(&sent, Origin::Client, durability, NOW_MS);
         let early = poll_once(&mut answer);
         let is_in = running.logs[at].offsets().end.get() > base;
-        if let Some(Err(error)) = &early
-            && !is_in
-        {
-            // Refused before it was written: it is not in the log.
-            if let Some((id, sequence)) = producer {
-                part.sequences[usize::try_from(id).unwrap()] = sequence;
-            }
-            return Err(error.clone());
-        }
         let entry = Sent {
             base,
             values,
@@ -316,6 +309,19 @@ impl Model {
             durability,
             batch: sent,
         };
+        if let Some(Err(error)) = &early
+            && !is_in
+        {
+            // Refused before it was written: it is not in the log. (If the log ended with it, all
+            // of it may have been written.)
+            if let Some((id, sequence)) = producer {
+                part.sequences[usize::try_from(id).unwrap()] = sequence;
+            }
+            if matches!(error, StorageError::Poisoned | StorageError::Io(_)) {
+                part.doubtful.get_or_insert(entry);
+            }
+            return Err(error.clone());
+        }
         let end = entry.end();
         part.sent.push(entry);
         match early {
@@ -450,6 +456,16 @@ impl Model {
             last >= promised,
             "partition {at}: {promised} was acknowledged, {last} is left"
         );
+        if let Some(doubtful) = part.doubtful.take()
+            && doubtful.base == part.end()
+            && doubtful.end() == last
+        {
+            if let Some((id, sequence)) = doubtful.producer {
+                let next = sequence + i32::try_from(doubtful.values.len()).unwrap();
+                part.sequences[usize::try_from(id).unwrap()] = next;
+            }
+            part.sent.push(doubtful);
+        }
         assert!(
             last <= part.end().max(first),
             "partition {at}: {last} was never written, {first} {} {:?} {}",
