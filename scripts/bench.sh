@@ -4,7 +4,7 @@
 #   scripts/bench.sh               the whole matrix (about an hour)
 #   scripts/bench.sh --quick       a few cells, to see that everything runs; writes nothing
 #   scripts/bench.sh --only NAME   the cells whose name contains NAME (repeatable)
-#   LIMITS=DIR scripts/bench.sh    also run the machine's limits programs of that directory
+#   LIMITS=DIR scripts/bench.sh    show the machine's floor too: DIR/run.sh FILE TEST... measures it
 #
 # Needs Rust, Java, Maven and Python; everything else it fetches into .work/.
 set -euo pipefail
@@ -40,6 +40,11 @@ venv=.work/bench-venv
 if [ ! -x "$venv/bin/python" ]; then
     python3 -m venv "$venv"
     "$venv/bin/pip" install --quiet 'matplotlib==3.10.*'
+fi
+
+if [ -n "${LIMITS:-}" ]; then
+    rm -f "$work/limits.txt"
+    bash "$LIMITS/run.sh" "$PWD/$work/limits.txt" crc tcp write fsync
 fi
 
 target=${CARGO_TARGET_DIR:-target}

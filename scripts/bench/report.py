@@ -81,6 +81,13 @@ def start_rows(outcome):
                  for key in ("clean_ms", "killed_ms"))]
 
 
+def floor(outcome):
+    if outcome["floor"]:
+        yield from ("The machine's floor, measured before:", "", "```text")
+        yield from outcome["floor"].strip().splitlines()
+        yield from ("```", "")
+
+
 def plot(outcome, folder):
     import matplotlib
     matplotlib.use("svg")
@@ -117,7 +124,7 @@ def write(outcome, folder):
         "", "Start:", "",
         *table(["server", "ready on an empty directory, ms", "idle MiB",
                 "10 GB, clean stop, ms", "10 GB, kill -9, ms"], start_rows(outcome)),
-        "", END,
+        "", *floor(outcome), END,
     ]
     page = folder / "performance.md"
     text = page.read_text() if page.exists() else f"# Performance\n\n{BEGIN}\n{END}\n"

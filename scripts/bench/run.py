@@ -150,7 +150,9 @@ class Bench:
         finally:
             for server in self.both:
                 server.stop(9)
-        return {"start": start, "large": large, "cells": self.results}
+        limits = Path(self.options.work, "limits.txt")
+        floor = limits.read_text() if limits.exists() else ""
+        return {"start": start, "large": large, "cells": self.results, "floor": floor}
 
 
 def main():
