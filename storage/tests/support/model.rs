@@ -324,25 +324,19 @@ impl Model {
         }
         let end = entry.end();
         part.sent.push(entry);
-        match early {
-            Some(answer) => {
-                let appended = answer?;
-                assert_eq!(
-                    (appended.base_offset.get(), appended.duplicate),
-                    (base, false)
-                );
-                part.acknowledge(end, durability);
+        let appended = match early {
+            None if pipelined => {
+                running.waiting.push((at, end, answer));
+                return Ok(());
             }
-            None if pipelined => running.waiting.push((at, end, answer)),
-            None => {
-                let appended = wait(answer)?;
-                assert_eq!(
-                    (appended.base_offset.get(), appended.duplicate),
-                    (base, false)
-                );
-                part.acknowledge(end, durability);
-            }
-        }
+            None => wait(answer)?,
+            Some(outcome) => outcome?,
+        };
+        assert_eq!(
+            (appended.base_offset.get(), appended.duplicate),
+            (base, false)
+        );
+        part.acknowledge(end, durability);
         Ok(())
     }
 
