@@ -3,6 +3,7 @@
 #
 #   scripts/bench.sh               the whole matrix (about an hour)
 #   scripts/bench.sh --quick       a few cells, to see that everything runs; writes nothing
+#   scripts/bench.sh --minutes 20  begin no cell after 20 minutes
 #   scripts/bench.sh --only NAME   the cells whose name contains NAME (repeatable)
 #   LIMITS=DIR scripts/bench.sh    show the machine's floor too: DIR/run.sh FILE TEST... measures it
 #

@@ -123,7 +123,7 @@ def write(outcome, folder):
                latency_rows(outcome)),
         "", "Start:", "",
         *table(["server", "ready on an empty directory, ms", "idle MiB",
-                "10 GB, clean stop, ms", "10 GB, kill -9, ms"], start_rows(outcome)),
+                "large log, clean stop, ms", "large log, kill -9, ms"], start_rows(outcome)),
         "", *floor(outcome), END,
     ]
     page = folder / "performance.md"
