@@ -79,7 +79,7 @@ pub const SHOWN: &[Key] = &[
     int(
         "socket.send.buffer.bytes",
         "102400",
-        "The system sizes the buffers of sockets.",
+        "The send buffer of a socket; 131072 here.",
     ),
     int(
         "socket.receive.buffer.bytes",

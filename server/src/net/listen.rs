@@ -20,6 +20,10 @@ use crate::quota::Budget;
 /// Connections that may wait to be accepted. The system's default of 128 overflows in a burst,
 /// and each overflow costs its client a second.
 const BACKLOG: u32 = 4096;
+/// A socket's send buffer, which Linux doubles. Left alone it grows to megabytes, so that a large
+/// answer has left the processor's caches before its client reads it: a fetch from the page cache
+/// then costs half as much again.
+const SEND_BUFFER_BYTES: u32 = 131_072;
 /// How long to wait after a failed accept; doubled up to the maximum while it goes on.
 const PAUSE_MIN: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
@@ -35,6 +39,8 @@ pub fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
         TcpSocket::new_v6()?
     };
     socket.set_reuseaddr(true)?;
+    // What is accepted inherits it.
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
     socket.bind(addr)?;
     socket.listen(BACKLOG)
 }
