@@ -22,6 +22,7 @@ pub mod group;
 pub mod record;
 pub mod router;
 pub mod runtime;
+pub mod share;
 #[cfg(test)]
 pub(crate) mod testing;
 

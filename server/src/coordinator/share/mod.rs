@@ -1,0 +1,17 @@
+//! Queues: which records of a partition a share group has yet to do, has leased to whom, has done
+//! or has given up (KIP-932). One machine for each partition of `__share_group_state`.
+//!
+//! A queue is one group's view of one partition. Its data stays in the log: the machine knows
+//! offsets alone. Hard state, changed by records: the start offset, what is done above it, how
+//! often each record was delivered, from when on it may be leased again. Soft state: leases and
+//! their deadlines, who waits. A restart keeps the first and forgets the second, so what was
+//! leased is available again with its last durable count.
+
+mod config;
+mod event;
+
+pub use config::QueueConfig;
+pub use event::{
+    AckType, Acknowledge, AcknowledgeBatch, Acquire, Acquired, Action, DeadRange, DeadReason,
+    Depth, Event, Mode, QueueKey, Reply, Shape, Span,
+};
