@@ -14,13 +14,13 @@
 
 mod error;
 pub mod frame;
+pub mod messages;
 pub mod request;
 pub mod response;
 pub mod schema;
 
 pub use error::WireError;
 pub use kafka_protocol::ResponseError as ErrorCode;
-pub use kafka_protocol::messages;
 pub use kafka_protocol::messages::ApiKey;
 pub use kafka_protocol::protocol::{Decodable, Encodable, Message, StrBytes};
 #[cfg(feature = "client")]

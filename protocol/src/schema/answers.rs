@@ -1,8 +1,6 @@
 //! Whether an answer is what a client expects: for tests and fuzzing.
 
-use bytes::{Buf, Bytes};
-use kafka_protocol::messages::ApiKey;
-use kafka_protocol::messages::{
+use crate::messages::{
     AddOffsetsToTxnResponse, AddPartitionsToTxnResponse, AlterClientQuotasResponse,
     AlterConfigsResponse, AlterPartitionReassignmentsResponse, AlterReplicaLogDirsResponse,
     AlterShareGroupOffsetsResponse, AlterUserScramCredentialsResponse, ApiVersionsResponse,
@@ -26,6 +24,8 @@ use kafka_protocol::messages::{
     ShareGroupHeartbeatResponse, SyncGroupResponse, TxnOffsetCommitResponse,
     UnregisterBrokerResponse, UpdateFeaturesResponse, WriteTxnMarkersResponse,
 };
+use bytes::{Buf, Bytes};
+use kafka_protocol::messages::ApiKey;
 use kafka_protocol::protocol::Decodable;
 
 /// Decode an answer, given without its length, as a client would.

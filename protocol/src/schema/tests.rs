@@ -1,6 +1,4 @@
-use bytes::Bytes;
-use kafka_protocol::messages::ApiKey;
-use kafka_protocol::messages::{
+use crate::messages::{
     AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, AlterClientQuotasRequest,
     AlterConfigsRequest, AlterPartitionReassignmentsRequest, AlterReplicaLogDirsRequest,
     AlterShareGroupOffsetsRequest, AlterUserScramCredentialsRequest, ApiVersionsRequest,
@@ -23,6 +21,8 @@ use kafka_protocol::messages::{
     ShareGroupHeartbeatRequest, SyncGroupRequest, TxnOffsetCommitRequest, UnregisterBrokerRequest,
     UpdateFeaturesRequest, WriteTxnMarkersRequest,
 };
+use bytes::Bytes;
+use kafka_protocol::messages::ApiKey;
 use kafka_protocol::protocol::{Decodable, Encodable, Message, StrBytes, VersionRange};
 
 use super::generate::{self, Random};

@@ -13,6 +13,9 @@ macro_rules! walk {
     ($from:expr, $see:ident, error_code) => {
         $see($from.error_code)
     };
+    ($from:expr, $see:ident, acknowledge_error_code) => {
+        $see($from.acknowledge_error_code)
+    };
     ($from:expr, $see:ident, $list:ident . $($rest:tt)+) => {
         for item in &$from.$list {
             walk!(item, $see, $($rest)+);
@@ -67,6 +70,14 @@ error_codes! {
     DescribeProducersResponse: topics.partitions.error_code;
     ListConfigResourcesResponse: error_code;
     DescribeTopicPartitionsResponse: topics.error_code, topics.partitions.error_code;
+    ShareGroupHeartbeatResponse: error_code;
+    ShareGroupDescribeResponse: groups.error_code;
+    ShareFetchResponse: error_code, responses.partitions.error_code,
+        responses.partitions.acknowledge_error_code;
+    ShareAcknowledgeResponse: error_code, responses.partitions.error_code;
+    DescribeShareGroupOffsetsResponse: groups.error_code, groups.topics.partitions.error_code;
+    AlterShareGroupOffsetsResponse: error_code, responses.partitions.error_code;
+    DeleteShareGroupOffsetsResponse: error_code, responses.error_code;
 }
 
 #[cfg(test)]

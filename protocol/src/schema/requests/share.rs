@@ -41,6 +41,8 @@ pub(super) const ROWS: &[Row] = &[
         f("max_bytes", Int32),
         f("max_records", Int32),
         f("batch_size", Int32),
+        f("share_acquire_mode", Int8).since(2),
+        f("is_renew_ack", Bool).since(2),
         f("topics", ACKNOWLEDGED_TOPICS),
         f("forgotten_topics_data", list![f("topic_id", Uuid), f("partitions", Array(&Int32))]),
     ]),
@@ -48,6 +50,7 @@ pub(super) const ROWS: &[Row] = &[
         f("group_id", NullStr),
         f("member_id", NullStr),
         f("share_session_epoch", Int32),
+        f("is_renew_ack", Bool).since(2),
         f("topics", ACKNOWLEDGED_TOPICS),
     ]),
     (ApiKey::DescribeShareGroupOffsets, &[
