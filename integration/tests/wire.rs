@@ -154,7 +154,8 @@ async fn net_3_net_8_net_10_a_version_from_the_future_is_told_what_to_use() {
         };
         let response = client.send(version, &request).await;
         assert_eq!(response.error_code, 0);
-        assert_eq!(response.api_keys.len(), ROUTES.len());
+        let shown = ROUTES.iter().filter(|route| !route.key.is_private());
+        assert_eq!(response.api_keys.len(), shown.count());
     }
 }
 

@@ -12,6 +12,7 @@
 //!
 //! No IO, no tokio and no storage types live here: bytes go in, typed messages come out.
 
+mod api_key;
 mod error;
 pub mod frame;
 pub mod messages;
@@ -19,9 +20,10 @@ pub mod request;
 pub mod response;
 pub mod schema;
 
+pub use api_key::ApiKey;
 pub use error::WireError;
 pub use kafka_protocol::ResponseError as ErrorCode;
-pub use kafka_protocol::messages::ApiKey;
+
 pub use kafka_protocol::protocol::{Decodable, Encodable, Message, StrBytes};
 #[cfg(feature = "client")]
 pub use kafka_protocol::protocol::{HeaderVersion, Request};

@@ -1,7 +1,7 @@
 //! Requests: the header, then the typed body.
 
+use crate::ApiKey;
 use bytes::{Buf, Bytes};
-use kafka_protocol::messages::ApiKey;
 use kafka_protocol::protocol::{Decodable, StrBytes};
 
 use crate::{WireError, schema};
@@ -79,9 +79,9 @@ pub fn decode<R: Decodable>(key: ApiKey, version: i16, body: &mut Bytes) -> Resu
 #[cfg(test)]
 mod tests {
     use super::{Preamble, take_client_id};
+    use crate::ApiKey;
     use crate::WireError;
     use bytes::Bytes;
-    use kafka_protocol::messages::ApiKey;
 
     #[test]
     fn net_1_a_preamble_has_eight_bytes() {

@@ -1,7 +1,7 @@
 //! Responses: header and body into one buffer.
 
+use crate::ApiKey;
 use bytes::{BufMut, Bytes, BytesMut};
-use kafka_protocol::messages::ApiKey;
 use kafka_protocol::protocol::Encodable;
 
 /// Encode a whole response frame, length prefix included.

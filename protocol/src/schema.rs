@@ -19,7 +19,7 @@ pub mod answers;
 #[cfg(any(test, feature = "generate"))]
 pub mod generate;
 
-use kafka_protocol::messages::ApiKey;
+use crate::ApiKey;
 
 use crate::WireError;
 

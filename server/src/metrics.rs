@@ -16,9 +16,6 @@ use ratel_storage::TopicId;
 
 pub use histogram::Histogram;
 
-/// One past the largest API key that is measured.
-const API_KEYS: usize = 100;
-
 /// Upper bounds of time buckets, in microseconds: 50 us to 10 s.
 const TIME_BOUNDS_US: &[u64] = &[
     50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
@@ -147,7 +144,7 @@ pub struct Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         Self {
-            requests: (0..API_KEYS)
+            requests: (0..ApiKey::PLACES)
                 .map(|_| Histogram::new(TIME_BOUNDS_US))
                 .collect(),
             errors: DashMap::new(),
@@ -164,12 +161,7 @@ impl Default for Metrics {
 impl Metrics {
     /// A request of this API was answered `elapsed_us` after it was read.
     pub fn request(&self, key: ApiKey, elapsed_us: u64) {
-        if let Some(histogram) = usize::try_from(key as i16)
-            .ok()
-            .and_then(|key| self.requests.get(key))
-        {
-            histogram.record(elapsed_us);
-        }
+        self.requests[key.place()].record(elapsed_us);
     }
 
     /// An answer of this API carried an error code other than 0.
@@ -222,10 +214,8 @@ impl Metrics {
 
     /// The times of the requests of one API, in microseconds.
     #[must_use]
-    pub fn request_times(&self, key: ApiKey) -> Option<&Histogram> {
-        usize::try_from(key as i16)
-            .ok()
-            .and_then(|key| self.requests.get(key))
+    pub fn request_times(&self, key: ApiKey) -> &Histogram {
+        &self.requests[key.place()]
     }
 
     /// How often each API (its key) answered with each error code, in no order.
@@ -300,7 +290,7 @@ mod tests {
         let metrics = Metrics::default();
         metrics.request(ApiKey::Produce, 80);
         metrics.request(ApiKey::Produce, 700);
-        let times = metrics.request_times(ApiKey::Produce).expect("measured");
+        let times = metrics.request_times(ApiKey::Produce);
         assert_eq!((times.count(), times.sum()), (2, 780));
 
         metrics.request_error(ApiKey::Fetch, 3);

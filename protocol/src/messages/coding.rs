@@ -336,6 +336,34 @@ macro_rules! message {
             }
         }
 
+        impl $crate::messages::coding::Value for Option<$name> {
+            fn put<B: bytes::BufMut>(
+                &self,
+                buf: &mut B,
+                version: i16,
+            ) -> Result<(), $crate::WireError> {
+                match self {
+                    None => buf.put_i8(-1),
+                    Some(value) => {
+                        buf.put_i8(1);
+                        value.put(buf, version)?;
+                    }
+                }
+                Ok(())
+            }
+
+            fn take<B: kafka_protocol::protocol::buf::ByteBuf>(
+                buf: &mut B,
+                version: i16,
+            ) -> Result<Self, $crate::WireError> {
+                match <i8 as $crate::messages::coding::Value>::take(buf, version)? {
+                    -1 => Ok(None),
+                    1 => $crate::messages::coding::Value::take(buf, version).map(Some),
+                    _ => Err($crate::messages::coding::malformed("no mark where a struct begins")),
+                }
+            }
+        }
+
         impl kafka_protocol::protocol::Message for $name {
             const VERSIONS: kafka_protocol::protocol::VersionRange =
                 kafka_protocol::protocol::VersionRange { min: $min, max: $max };

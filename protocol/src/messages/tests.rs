@@ -341,6 +341,58 @@ fn kip_1226_described_offsets_v1_have_the_lag_behind_the_epoch() {
 }
 
 #[test]
+fn a_struct_that_may_be_null_has_a_mark_in_front() {
+    use ours::queue_admin_request as m;
+    let cancel = ours::QueueAdminRequest::default()
+        .with_cancel_redrive(Some(m::RedriveId::default().with_job_id(7)));
+    is(
+        &cancel,
+        0,
+        &[&[0xff; 4], &[1, 0, 0, 0, 0, 0, 0, 0, 7, 0], &[0xff, 0]],
+    );
+    let mut bytes = Bytes::from_static(&[0xff, 0xff, 0xff, 0xff, 2, 0xff, 0]);
+    assert!(ours::QueueAdminRequest::decode(&mut bytes, 0).is_err());
+}
+
+/// All that a filter can say goes there and back.
+#[test]
+fn a_redrive_goes_both_ways() {
+    use ours::queue_admin_request as m;
+    let filter = m::RedriveFilter::default()
+        .with_dead_partition(1)
+        .with_dead_offset(2)
+        .with_topic_name(Some(TopicName(text("jobs"))))
+        .with_partition(3)
+        .with_first_offset(4)
+        .with_last_offset(5)
+        .with_reason(1)
+        .with_from_ms(6)
+        .with_to_ms(7)
+        .with_key(Some(Bytes::from_static(b"k")))
+        .with_header_name(Some(text("h")))
+        .with_header_value(Some(Bytes::new()));
+    let start = m::StartRedrive::default()
+        .with_group_id(GroupId(text("g")))
+        .with_filter(filter)
+        .with_rate(500)
+        .with_dry_run(true);
+    let request = ours::QueueAdminRequest::default().with_start_redrive(Some(start));
+    assert_eq!(
+        &decoded::<ours::QueueAdminRequest>(&encoded(&request, 0), 0),
+        &request
+    );
+    let job = ours::queue_admin_response::RedriveJob::default()
+        .with_job_id(9)
+        .with_dead_letter_topic(TopicName(text("dlq.g")))
+        .with_error_message(Some(text("why")));
+    let answer = ours::QueueAdminResponse::default().with_redrives(vec![job]);
+    assert_eq!(
+        decoded::<ours::QueueAdminResponse>(&encoded(&answer, 0), 0),
+        answer
+    );
+}
+
+#[test]
 fn what_a_version_cannot_say_is_dropped_or_refused_as_kafka_does() {
     let bytes = |request: ours::ShareFetchRequest, version| {
         let mut bytes = BytesMut::new();

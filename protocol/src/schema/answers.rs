@@ -1,5 +1,6 @@
 //! Whether an answer is what a client expects: for tests and fuzzing.
 
+use crate::ApiKey;
 use crate::messages::{
     AddOffsetsToTxnResponse, AddPartitionsToTxnResponse, AlterClientQuotasResponse,
     AlterConfigsResponse, AlterPartitionReassignmentsResponse, AlterReplicaLogDirsResponse,
@@ -19,13 +20,13 @@ use crate::messages::{
     ListGroupsResponse, ListOffsetsResponse, ListPartitionReassignmentsResponse,
     ListTransactionsResponse, MetadataResponse, OffsetCommitResponse, OffsetDeleteResponse,
     OffsetFetchResponse, OffsetForLeaderEpochResponse, ProduceResponse, PushTelemetryResponse,
-    RenewDelegationTokenResponse, SaslAuthenticateResponse, SaslHandshakeResponse,
-    ShareAcknowledgeResponse, ShareFetchResponse, ShareGroupDescribeResponse,
-    ShareGroupHeartbeatResponse, SyncGroupResponse, TxnOffsetCommitResponse,
-    UnregisterBrokerResponse, UpdateFeaturesResponse, WriteTxnMarkersResponse,
+    QueueAdminResponse, RenewDelegationTokenResponse, SaslAuthenticateResponse,
+    SaslHandshakeResponse, ShareAcknowledgeResponse, ShareFetchResponse,
+    ShareGroupDescribeResponse, ShareGroupHeartbeatResponse, SyncGroupResponse,
+    TxnOffsetCommitResponse, UnregisterBrokerResponse, UpdateFeaturesResponse,
+    WriteTxnMarkersResponse,
 };
 use bytes::{Buf, Bytes};
-use kafka_protocol::messages::ApiKey;
 use kafka_protocol::protocol::Decodable;
 
 /// Decode an answer, given without its length, as a client would.
@@ -141,4 +142,5 @@ decoders! {
     DescribeShareGroupOffsets DescribeShareGroupOffsetsResponse,
     AlterShareGroupOffsets AlterShareGroupOffsetsResponse,
     DeleteShareGroupOffsets DeleteShareGroupOffsetsResponse,
+    QueueAdmin QueueAdminResponse,
 }

@@ -1,6 +1,6 @@
 //! Requests made by chance from their schema, and ways to break them: for tests and fuzzing.
 
-use kafka_protocol::messages::ApiKey;
+use crate::ApiKey;
 
 use super::{Field, Kind, of};
 

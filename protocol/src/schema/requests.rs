@@ -6,11 +6,12 @@
 mod admin;
 mod groups;
 mod log;
+mod queues;
 mod security;
 mod share;
 mod transactions;
 
-use kafka_protocol::messages::ApiKey;
+use crate::ApiKey;
 
 use super::Field;
 
@@ -36,31 +37,30 @@ const FAMILIES: &[&[Row]] = &[
     admin::ROWS,
     groups::ROWS,
     log::ROWS,
+    queues::ROWS,
     security::ROWS,
     share::ROWS,
     transactions::ROWS,
 ];
 
-/// One past the largest key.
-const KEYS: usize = 128;
-const BY_KEY: [Option<&'static [Field]>; KEYS] = by_key(FAMILIES);
+const BY_KEY: [Option<&'static [Field]>; ApiKey::PLACES] = by_key(FAMILIES);
 
 /// The fields of a request, if they are known here.
 #[must_use]
 pub const fn of(key: ApiKey) -> Option<&'static [Field]> {
-    BY_KEY[key as usize]
+    BY_KEY[key.place()]
 }
 
-const fn by_key(families: &[&[Row]]) -> [Option<&'static [Field]>; KEYS] {
-    let mut by_key = [None; KEYS];
+const fn by_key(families: &[&[Row]]) -> [Option<&'static [Field]>; ApiKey::PLACES] {
+    let mut by_key = [None; ApiKey::PLACES];
     let mut family = 0;
     while family < families.len() {
         let rows = families[family];
         let mut place = 0;
         while place < rows.len() {
             let (key, fields) = rows[place];
-            assert!(by_key[key as usize].is_none(), "an API has two rows");
-            by_key[key as usize] = Some(fields);
+            assert!(by_key[key.place()].is_none(), "an API has two rows");
+            by_key[key.place()] = Some(fields);
             place += 1;
         }
         family += 1;

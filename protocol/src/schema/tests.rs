@@ -1,3 +1,4 @@
+use crate::ApiKey;
 use crate::messages::{
     AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, AlterClientQuotasRequest,
     AlterConfigsRequest, AlterPartitionReassignmentsRequest, AlterReplicaLogDirsRequest,
@@ -16,13 +17,12 @@ use crate::messages::{
     ListGroupsRequest, ListOffsetsRequest, ListPartitionReassignmentsRequest,
     ListTransactionsRequest, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest,
     OffsetFetchRequest, OffsetForLeaderEpochRequest, ProduceRequest, PushTelemetryRequest,
-    RenewDelegationTokenRequest, SaslAuthenticateRequest, SaslHandshakeRequest,
+    QueueAdminRequest, RenewDelegationTokenRequest, SaslAuthenticateRequest, SaslHandshakeRequest,
     ShareAcknowledgeRequest, ShareFetchRequest, ShareGroupDescribeRequest,
     ShareGroupHeartbeatRequest, SyncGroupRequest, TxnOffsetCommitRequest, UnregisterBrokerRequest,
     UpdateFeaturesRequest, WriteTxnMarkersRequest,
 };
 use bytes::Bytes;
-use kafka_protocol::messages::ApiKey;
 use kafka_protocol::protocol::{Decodable, Encodable, Message, StrBytes, VersionRange};
 
 use super::generate::{self, Random};
@@ -124,6 +124,7 @@ codecs! {
     DescribeShareGroupOffsets DescribeShareGroupOffsetsRequest,
     AlterShareGroupOffsets AlterShareGroupOffsetsRequest,
     DeleteShareGroupOffsets DeleteShareGroupOffsetsRequest,
+    QueueAdmin QueueAdminRequest,
 }
 
 fn each_version() -> impl Iterator<Item = (&'static Codec, i16)> {

@@ -59,8 +59,8 @@ impl Api for ApiVersions {
 }
 
 fn answer(version: i16) -> ApiVersionsResponse {
-    let response =
-        ApiVersionsResponse::default().with_api_keys(ROUTES.iter().map(range_of).collect());
+    let shown = ROUTES.iter().filter(|route| !route.key.is_private());
+    let response = ApiVersionsResponse::default().with_api_keys(shown.map(range_of).collect());
     if version < 3 {
         return response;
     }
@@ -181,8 +181,9 @@ mod tests {
     #[test]
     fn what_is_shown_is_the_table_and_produce_from_0() {
         let response = answer(4);
-        assert_eq!(response.api_keys.len(), ROUTES.len());
-        for (range, route) in response.api_keys.iter().zip(ROUTES) {
+        let shown: Vec<_> = ROUTES.iter().filter(|r| !r.key.is_private()).collect();
+        assert_eq!(response.api_keys.len(), shown.len());
+        for (range, route) in response.api_keys.iter().zip(shown) {
             assert_eq!(range.api_key, route.key as i16);
             let min = if route.key == ApiKey::Produce {
                 0

@@ -78,6 +78,7 @@ error_codes! {
     DescribeShareGroupOffsetsResponse: groups.error_code, groups.topics.partitions.error_code;
     AlterShareGroupOffsetsResponse: error_code, responses.partitions.error_code;
     DeleteShareGroupOffsetsResponse: error_code, responses.error_code;
+    QueueAdminResponse: error_code, purged.error_code;
 }
 
 #[cfg(test)]

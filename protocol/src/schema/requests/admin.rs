@@ -1,6 +1,6 @@
 //! Requests that set up or describe the cluster, its topics, configuration and clients.
 
-use kafka_protocol::messages::ApiKey;
+use crate::ApiKey;
 
 use crate::schema::Kind::{
     Array, Bool, Bytes, Float64, Int8, Int16, Int32, NullArray, NullStr, Str, Uuid,

@@ -1,6 +1,6 @@
 //! Requests of consumer groups: membership, committed offsets, descriptions.
 
-use kafka_protocol::messages::ApiKey;
+use crate::ApiKey;
 
 use crate::schema::Kind::{Array, Bool, Bytes, Int8, Int32, Int64, NullArray, NullStr, Str, Uuid};
 use crate::schema::f;

@@ -1,6 +1,6 @@
 //! Requests for records, for their offsets, and for the topics that hold them.
 
-use kafka_protocol::messages::ApiKey;
+use crate::ApiKey;
 
 use crate::schema::Kind::{
     Array, Bool, Int8, Int16, Int32, Int64, NullBytes, NullStr, NullStruct, Str, Struct, Uuid,

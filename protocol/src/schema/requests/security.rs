@@ -1,6 +1,6 @@
 //! Requests for authentication, ACLs, delegation tokens and SCRAM credentials.
 
-use kafka_protocol::messages::ApiKey;
+use crate::ApiKey;
 
 use crate::schema::Kind::{Array, Bytes, Int8, Int32, Int64, NullStr, Str, Struct};
 use crate::schema::{Field, f};

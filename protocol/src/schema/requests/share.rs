@@ -1,6 +1,6 @@
 //! Requests of share groups (KIP-932).
 
-use kafka_protocol::messages::ApiKey;
+use crate::ApiKey;
 
 use crate::schema::Kind::{Array, Bool, Int8, Int32, Int64, NullArray, NullStr, Str, Uuid};
 use crate::schema::{Kind, f};

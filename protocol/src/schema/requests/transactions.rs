@@ -1,6 +1,6 @@
 //! Requests of producers that want a producer id or a transaction.
 
-use kafka_protocol::messages::ApiKey;
+use crate::ApiKey;
 
 use crate::schema::Kind::{Array, Bool, Int16, Int32, Int64, NullStr, Str};
 use crate::schema::f;
