@@ -23,7 +23,7 @@ use crate::broker::Broker;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::http::{self, Site};
-use crate::net::Network;
+use crate::net::{Buffers, Network};
 
 pub use directory::{Directory, DirectoryError, IDENTITY, Identity, LOCK, Lock};
 pub use error::StartError;
@@ -216,13 +216,14 @@ fn claim(config: &Config, disk: &dyn Disk) -> Result<(Lock, Identity), StartErro
 impl Doors {
     /// Bind everything, and put the ports that the system chose into the configuration.
     async fn open(config: &mut Config) -> Result<Self, StartError> {
+        let buffers = Buffers::of(config);
         let http = match config.http_listen {
-            Some(address) => Some(listen::http(address)?),
+            Some(address) => Some(listen::http(address, buffers)?),
             None => None,
         };
         let mut listeners = Vec::new();
         for listener in &mut config.listeners {
-            let bound = listen::kafka(listener).await?;
+            let bound = listen::kafka(listener, buffers).await?;
             if let Ok(address) = bound.local_addr() {
                 listener.port = address.port();
             }

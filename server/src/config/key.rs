@@ -1,6 +1,7 @@
 //! What a row of the table of keys is made of, and the types its values may have.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use ratel_storage::{TimestampType, Validation};
@@ -335,6 +336,25 @@ impl Setting for Option<i64> {
 
     fn text(&self) -> Option<String> {
         self.map(|number| number.to_string())
+    }
+}
+
+/// A size that -1 leaves to the system.
+impl Setting for Option<NonZeroU32> {
+    const KIND: Kind = Kind::Int;
+    const RANGE: (i64, i64) = (-1, i32::MAX as i64);
+
+    fn parse(text: &str) -> Result<Self, String> {
+        if text == "-1" {
+            return Ok(None);
+        }
+        let size = NonZeroU32::new(parse_number(text)?);
+        size.map(Some)
+            .ok_or_else(|| "is no size; give at least 1, or -1 for the system's".to_owned())
+    }
+
+    fn text(&self) -> Option<String> {
+        Some(self.map_or_else(|| "-1".to_owned(), |size| size.to_string()))
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use ratel_storage::{TimestampType, Validation};
@@ -122,6 +123,14 @@ keys! {
     socket_request_max_bytes: usize = 104_857_600, "socket.request.max.bytes", at_least(1);
     /// The largest request of any other kind in bytes.
     request_max_bytes: usize = 16 << 20, "request.max.bytes", at_least(1024), ours();
+    /// The send buffer of a connection in bytes, at most what the system grants
+    /// (net.core.wmem_max); -1 lets the system size it. Left alone it grows to megabytes, and
+    /// large answers leave the processor's caches before their client reads them.
+    socket_send_buffer_bytes: Option<NonZeroU32> = NonZeroU32::new(131_072),
+        "socket.send.buffer.bytes";
+    /// The receive buffer of a connection in bytes, at most what the system grants
+    /// (net.core.rmem_max); -1 lets the system size it.
+    socket_receive_buffer_bytes: Option<NonZeroU32> = None, "socket.receive.buffer.bytes";
     /// The largest answer to a fetch in bytes.
     fetch_max_bytes: usize = 57_671_680, "fetch.max.bytes", at_least(1024);
     /// Fetch sessions that are remembered at most.

@@ -77,16 +77,6 @@ pub const SHOWN: &[Key] = &[
         "How long Kafka's broker waits for another.",
     ),
     int(
-        "socket.send.buffer.bytes",
-        "102400",
-        "The send buffer of a socket; 131072 here.",
-    ),
-    int(
-        "socket.receive.buffer.bytes",
-        "102400",
-        "The system sizes the buffers of sockets.",
-    ),
-    int(
         "socket.listen.backlog.size",
         "50",
         "Connections that wait to be accepted; 4096 here.",

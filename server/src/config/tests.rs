@@ -140,6 +140,16 @@ fn a_value_that_cannot_be_used_is_named_with_its_range_and_the_fix() {
          give a whole number from 1 to 2147483647",
     );
     check_refused(
+        "socket.send.buffer.bytes=-2",
+        "socket.send.buffer.bytes=-2 (server.properties:1) is out of range; give a whole number \
+         from -1 to 2147483647",
+    );
+    check_refused(
+        "socket.receive.buffer.bytes=0",
+        "socket.receive.buffer.bytes=0 (server.properties:1) is no size; give at least 1, or -1 \
+         for the system's",
+    );
+    check_refused(
         "delete.topic.enable=yes",
         "delete.topic.enable=yes (server.properties:1) is neither true nor false; give `true` or \
          `false`",
@@ -230,10 +240,12 @@ fn the_server_properties_of_kafka_start_the_server() {
          num.network.threads, num.recovery.threads.per.data.dir, \
          offsets.topic.replication.factor, process.roles, \
          share.coordinator.state.topic.min.isr, \
-         share.coordinator.state.topic.replication.factor, socket.receive.buffer.bytes, \
-         socket.send.buffer.bytes, transaction.state.log.min.isr, \
+         share.coordinator.state.topic.replication.factor, transaction.state.log.min.isr, \
          transaction.state.log.replication.factor"]
     );
+    for key in ["socket.send.buffer.bytes", "socket.receive.buffer.bytes"] {
+        assert_eq!(config.value(key).as_deref(), Some("102400"), "{key}");
+    }
     assert_eq!(
         config.value("num.recovery.threads.per.data.dir").as_deref(),
         Some("1")
@@ -462,6 +474,8 @@ fn the_keys_that_tools_look_for_are_there_with_kafkas_types() {
         ),
         ("offsets.topic.replication.factor", Kind::Int, Some("3")),
         ("log.cleaner.min.cleanable.ratio", Kind::Double, Some("0.5")),
+        ("socket.send.buffer.bytes", Kind::Int, Some("131072")),
+        ("socket.receive.buffer.bytes", Kind::Int, Some("-1")),
         ("listeners", Kind::List, Some("PLAINTEXT://127.0.0.1:9092")),
     ] {
         let key = key(name).unwrap_or_else(|| panic!("{name} is missing"));

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,33 +15,54 @@ use tokio::time::{sleep, timeout};
 use super::{Router, Session, connection, down};
 use crate::api;
 use crate::broker::Broker;
+use crate::config::Config;
 use crate::metrics::{ConnectionGuard, Rejection};
 use crate::quota::Budget;
 
 /// Connections that may wait to be accepted. The system's default of 128 overflows in a burst,
 /// and each overflow costs its client a second.
 const BACKLOG: u32 = 4096;
-/// A socket's send buffer, which Linux doubles. Left alone it grows to megabytes, so that a large
-/// answer has left the processor's caches before its client reads it: a fetch from the page cache
-/// then costs half as much again.
-const SEND_BUFFER_BYTES: u32 = 131_072;
 /// How long to wait after a failed accept; doubled up to the maximum while it goes on.
 const PAUSE_MIN: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// The sizes of a connection's buffers in bytes, which Linux doubles for its own use; one that is
+/// `None` is sized by the system.
+#[derive(Debug, Clone, Copy)]
+pub struct Buffers {
+    send: Option<NonZeroU32>,
+    receive: Option<NonZeroU32>,
+}
+
+impl Buffers {
+    /// What the configuration says of them.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        Self {
+            send: config.socket_send_buffer_bytes,
+            receive: config.socket_receive_buffer_bytes,
+        }
+    }
+}
 
 /// Listen on `addr`; port 0 lets the system choose.
 ///
 /// # Errors
 /// Whatever the system says, an address in use above all.
-pub fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
+pub fn bind(addr: SocketAddr, buffers: Buffers) -> io::Result<TcpListener> {
     let socket = if addr.is_ipv4() {
         TcpSocket::new_v4()?
     } else {
         TcpSocket::new_v6()?
     };
     socket.set_reuseaddr(true)?;
-    // What is accepted inherits it.
-    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    // What is accepted inherits them, and the window that a handshake offers fits them.
+    if let Some(bytes) = buffers.send {
+        socket.set_send_buffer_size(bytes.get())?;
+    }
+    if let Some(bytes) = buffers.receive {
+        socket.set_recv_buffer_size(bytes.get())?;
+    }
     socket.bind(addr)?;
     socket.listen(BACKLOG)
 }

@@ -18,7 +18,7 @@ mod reader;
 mod session;
 mod writer;
 
-pub use listen::{Network, bind};
+pub use listen::{Buffers, Network, bind};
 pub use session::Session;
 
 use std::fmt;

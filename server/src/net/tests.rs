@@ -14,15 +14,16 @@ use ratel_protocol::{ApiKey, WireError};
 use ratel_storage::disk::{Disk, File, Open, OsDisk};
 use ratel_storage::disk_memory::MemoryDisk;
 use ratel_storage::{FileRange, Slice};
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::{Network, bind};
+use super::{Buffers, Network, bind};
 use crate::api::{self, Answer, Api, Context, Later, Route};
 use crate::broker::{Broker, testing};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::metrics::Rejection;
 
 /// The ports of servers, one for each parked future that lives.
@@ -160,7 +161,8 @@ impl Server {
         let broker = testing::broker(config);
         let (shutdown, receiver) = watch::channel(false);
         let network = Arc::new(Network::new(broker.clone(), receiver).with_router(router));
-        let listener = bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+        let listener =
+            bind(([127, 0, 0, 1], 0).into(), Buffers::of(&broker.config)).expect("a free port");
         let address = listener.local_addr().expect("bound");
         let serving = tokio::spawn({
             let network = network.clone();
@@ -461,4 +463,55 @@ async fn a_client_that_dawdles_is_closed() {
     assert!(idle.is_closed().await);
     server.rejected(Rejection::Idle).await;
     assert_eq!(server.network.budget().used(), 0);
+}
+
+fn listener(properties: &[(&str, &str)]) -> tokio::net::TcpListener {
+    let mut config = Config::default();
+    for (name, value) in properties {
+        let key = config::key(name).expect("it is a key");
+        key.write(&mut config, value)
+            .expect("it may have this value");
+    }
+    bind(([127, 0, 0, 1], 0).into(), Buffers::of(&config)).expect("a free port")
+}
+
+#[tokio::test]
+async fn connections_have_the_buffers_that_the_configuration_names() {
+    let listener = listener(&[
+        ("socket.send.buffer.bytes", "40000"),
+        ("socket.receive.buffer.bytes", "50000"),
+    ]);
+    let address = listener.local_addr().expect("bound");
+    let _client = TcpStream::connect(address).await.expect("accepts");
+    let (accepted, _) = listener.accept().await.expect("accepts");
+    let socket = SockRef::from(&accepted);
+    // Linux doubles what it is told.
+    let send = socket.send_buffer_size().expect("it has one");
+    assert!([40_000, 80_000].contains(&send), "{send}");
+    let receive = socket.recv_buffer_size().expect("it has one");
+    assert!([50_000, 100_000].contains(&receive), "{receive}");
+}
+
+#[tokio::test]
+async fn buffers_of_minus_one_are_left_to_the_system() {
+    let untouched = TcpSocket::new_v4().expect("a socket");
+    let listener = listener(&[
+        ("socket.send.buffer.bytes", "-1"),
+        ("socket.receive.buffer.bytes", "-1"),
+    ]);
+    let socket = SockRef::from(&listener);
+    assert_eq!(
+        socket.send_buffer_size().ok(),
+        untouched
+            .send_buffer_size()
+            .ok()
+            .map(|bytes| bytes as usize)
+    );
+    assert_eq!(
+        socket.recv_buffer_size().ok(),
+        untouched
+            .recv_buffer_size()
+            .ok()
+            .map(|bytes| bytes as usize)
+    );
 }

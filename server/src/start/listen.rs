@@ -7,21 +7,24 @@ use tokio::net::TcpListener;
 
 use super::StartError;
 use crate::config::Listener;
-use crate::net;
+use crate::net::{self, Buffers};
 
 /// Bind the address of a listener.
-pub(super) async fn kafka(listener: &Listener) -> Result<TcpListener, StartError> {
+pub(super) async fn kafka(
+    listener: &Listener,
+    buffers: Buffers,
+) -> Result<TcpListener, StartError> {
     let port = listener.port;
     let bound = match listener.host.as_str() {
         // Every address, of IPv6 too where the machine has it.
-        "" | "*" => net::bind((Ipv6Addr::UNSPECIFIED, port).into()).or_else(|error| {
+        "" | "*" => net::bind((Ipv6Addr::UNSPECIFIED, port).into(), buffers).or_else(|error| {
             if error.kind() == io::ErrorKind::AddrInUse {
                 return Err(error);
             }
-            net::bind((Ipv4Addr::UNSPECIFIED, port).into())
+            net::bind((Ipv4Addr::UNSPECIFIED, port).into(), buffers)
         }),
         host => match first_address(host, port).await {
-            Ok(address) => net::bind(address),
+            Ok(address) => net::bind(address, buffers),
             Err(error) => Err(error),
         },
     };
@@ -33,8 +36,8 @@ pub(super) async fn kafka(listener: &Listener) -> Result<TcpListener, StartError
 }
 
 /// Bind the address of metrics and health.
-pub(super) fn http(address: SocketAddr) -> Result<TcpListener, StartError> {
-    net::bind(address).map_err(|error| StartError::Bind {
+pub(super) fn http(address: SocketAddr, buffers: Buffers) -> Result<TcpListener, StartError> {
+    net::bind(address, buffers).map_err(|error| StartError::Bind {
         key: "http.listen",
         address: address.to_string(),
         error,
