@@ -41,6 +41,18 @@ pub enum Event {
         /// The member.
         member: Arc<str>,
     },
+    /// Leases that never left the server (they went past the bytes that the member wanted, or
+    /// could not be read): each is as if it had not been, its count one lower, and nothing is
+    /// written down. Ranges in ascending order; what the member does not lease is passed over.
+    /// Replies [`Reply::Done`], at once.
+    GiveBack {
+        /// The queue.
+        key: QueueKey,
+        /// The member.
+        member: Arc<str>,
+        /// First and last offset of each range.
+        ranges: Vec<(Offset, Offset)>,
+    },
     /// The log's start moved up to here: what lies below is archived in every queue of the
     /// partition in this shard.
     LogStart {
