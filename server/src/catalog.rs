@@ -245,6 +245,20 @@ impl Catalog {
         })
     }
 
+    /// Alter the configuration of a group, which need not exist.
+    pub fn alter_group(
+        &self,
+        group: Arc<str>,
+        changes: Changes,
+        validate_only: bool,
+    ) -> impl Future<Output = Result<(), Refusal>> + Send + use<> {
+        self.alter(Event::AlterGroup {
+            group,
+            changes,
+            validate_only,
+        })
+    }
+
     /// A block of producer ids that was never given out before and never will be again,
     /// whatever happens to the server.
     ///

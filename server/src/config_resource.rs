@@ -30,6 +30,8 @@ pub enum Resource {
     Broker(BrokerScope),
     /// This broker's own log.
     Logger,
+    /// A group, whether or not it exists.
+    Group(Arc<str>),
     /// A subscription to clients' metrics: none can be made yet.
     ClientMetrics,
 }
@@ -66,7 +68,8 @@ impl Resource {
                 invalid("A subscription to clients' metrics has a name.".into())
             }
             CLIENT_METRICS => Ok(Self::ClientMetrics),
-            GROUP => invalid("Configurations of groups are not supported yet.".into()),
+            GROUP if name.is_empty() => invalid("A group has a name.".into()),
+            GROUP => Ok(Self::Group(name.into())),
             kind => invalid(format!("Resources of type {kind} have no configuration.")),
         }
     }
@@ -85,6 +88,9 @@ impl Resource {
             }
             Self::Broker(scope) => {
                 return Box::pin(catalog.alter_broker(scope, changes, validate_only));
+            }
+            Self::Group(group) => {
+                return Box::pin(catalog.alter_group(group, changes, validate_only));
             }
             Self::Logger => "The level of the server's log is set at its start, by log.level.",
             Self::ClientMetrics => "Subscriptions to clients' metrics are not supported yet.",

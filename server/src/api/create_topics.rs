@@ -20,8 +20,9 @@ use ratel_protocol::{ApiKey, ErrorCode, StrBytes};
 
 use super::{Api, Context, Later};
 use crate::catalog::fresh_id;
+use crate::coordinator::catalog::config_key::ShownDefaults;
 use crate::coordinator::catalog::machine::NewTopic;
-use crate::coordinator::catalog::topic_config::ShownDefaults;
+use crate::coordinator::catalog::topic_config::TOPICS;
 use crate::coordinator::catalog::{Topic, check_legal_name, is_internal_name};
 use crate::error::Refusal;
 
@@ -57,7 +58,7 @@ impl Api for CreateTopics {
         let created = cx.broker.catalog.create(wanted, request.validate_only);
         Later::wait(async move {
             let mut created = created.await.into_iter();
-            let defaults = ShownDefaults::new(&cx.broker.catalog.brokers());
+            let defaults = ShownDefaults::new(&TOPICS, &cx.broker.catalog.brokers());
             let topics = results.into_iter().map(|(name, refused)| match refused {
                 Some(refusal) => refused_result(name, refusal),
                 None => match created.next() {

@@ -1,9 +1,9 @@
-//! DescribeConfigs (key 32), versions 1 to 4: the configuration of topics and of this broker
-//!
+//! DescribeConfigs (key 32), versions 1 to 4: the configuration of topics, of this broker and
+//! of groups.
 //!
 //! For each key its value in force and where that comes from; on request every place that gives a
 //! value, the one that counts first. A broker is named by its id; the empty name shows what was
-//! altered for all brokers. No keys, or null, stand for all of them.
+//! altered for all brokers. A group need not exist. No keys, or null, stand for all of them.
 //! - v3: type, and documentation on request
 //! - v4: flexible
 
@@ -20,7 +20,9 @@ use super::{Api, Context, Later};
 use crate::config::Kind;
 use crate::config_resource::Resource;
 use crate::coordinator::catalog::broker_config::{BrokerConfigs, BrokerScope, Shown, Source};
-use crate::coordinator::catalog::topic_config::ShownDefaults;
+use crate::coordinator::catalog::config_key::ShownDefaults;
+use crate::coordinator::catalog::group_config::GROUPS;
+use crate::coordinator::catalog::topic_config::TOPICS;
 use crate::error::Refusal;
 
 pub struct DescribeConfigs;
@@ -32,7 +34,7 @@ impl Api for DescribeConfigs {
 
     async fn handle(cx: Context, request: DescribeConfigsRequest) -> Later {
         let brokers = cx.broker.catalog.brokers();
-        let defaults = ShownDefaults::new(&brokers);
+        let defaults = ShownDefaults::new(&TOPICS, &brokers);
         let results = request.resources.iter().map(|asked| {
             let result = DescribeConfigsResult::default()
                 .with_resource_type(asked.resource_type)
@@ -62,6 +64,11 @@ fn shown(
         Resource::Broker(BrokerScope::Cluster) => brokers.shown_for_cluster(),
         Resource::Broker(BrokerScope::Node(_)) => brokers.shown(),
         Resource::Logger => vec![logger(&cx.broker.config.log_level)],
+        Resource::Group(group) => {
+            let config = cx.broker.catalog.view.group(&group);
+            let configs = config.map(|config| config.configs.clone());
+            ShownDefaults::new(&GROUPS, brokers).with(&configs.unwrap_or_default())
+        }
         Resource::ClientMetrics => Vec::new(),
     };
     if let Some(keys) = asked
@@ -110,3 +117,6 @@ fn row(shown: Shown, request: &DescribeConfigsRequest) -> DescribeConfigsResourc
         .with_config_type(shown.kind.code())
         .with_documentation(request.include_documentation.then_some(documentation))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,8 @@
 //! ListConfigResources (key 74), versions 0 to 1: what has a configuration.
 //!
 //! - v0: subscriptions to clients' metrics alone, of which there are none
-//! - v1: the types that are asked for, none standing for all: topics, this broker and its log
+//! - v1: the types that are asked for, none standing for all: topics, this broker and
+//!   its log, and groups that were given a configuration
 
 use std::ops::RangeInclusive;
 
@@ -50,6 +51,13 @@ fn names(cx: &Context, kind: i8) -> Vec<String> {
         TOPIC => {
             let topics = cx.broker.catalog.view.topics();
             topics.iter().map(|topic| topic.name.to_string()).collect()
+        }
+        GROUP => {
+            let groups = cx.broker.catalog.view.groups();
+            groups
+                .iter()
+                .map(|config| config.group.to_string())
+                .collect()
         }
         BROKER | BROKER_LOGGER => vec![cx.broker.config.node_id.to_string()],
         _ => Vec::new(),

@@ -1,13 +1,14 @@
 //! What follows from a change of the catalog once it is durable: logs are opened, readers see it,
 //! other coordinators hear of it, files go.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
 use ratel_storage::{Engine, PartitionId, StorageError, TopicId};
 
 use crate::coordinator::catalog::broker_config::BrokerConfigs;
+use crate::coordinator::catalog::group_config::GroupSettings;
 use crate::coordinator::catalog::machine::{Action, CatalogMachine, Event};
 use crate::coordinator::catalog::{CATALOG_PARTITION, Topic, View};
 use crate::coordinator::runtime::{Shard, Shell};
@@ -208,7 +209,10 @@ impl Shell<CatalogMachine> for CatalogShell {
                 brokers,
                 topics,
                 deleted,
+                groups,
             } => {
+                let defaults = GroupSettings::new(&BTreeMap::new(), &brokers);
+                self.0.view.begin_groups(defaults, groups);
                 self.0.brokers.store(brokers);
                 self.begin(topics, deleted.iter().map(|(id, _)| *id).collect())
                     .await;
@@ -216,6 +220,7 @@ impl Shell<CatalogMachine> for CatalogShell {
                     self.remove(shard, id, partitions).await;
                 }
             }
+            Action::PublishGroup(config) => self.0.view.insert_group(config),
             Action::Publish(topic) => self.publish(topic).await,
             Action::Retire(topic) => {
                 self.0.view.remove(topic.id);

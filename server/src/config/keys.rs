@@ -178,6 +178,30 @@ keys! {
     group_member_max_bytes: usize = 1 << 20, "group.member.max.bytes", ours();
     /// The subscriptions and assignments of one group, in bytes.
     group_metadata_max_bytes: usize = 8 << 20, "group.metadata.max.bytes", ours();
+    /// How often a member of a share group tells that it lives, in milliseconds, of groups that do
+    /// not say otherwise.
+    group_share_heartbeat_interval_ms: i32 = 5000, "group.share.heartbeat.interval.ms",
+        at_least(100), at_most(60_000);
+    /// A member of a share group of which nothing was heard for this long is put out, in
+    /// milliseconds, of groups that do not say otherwise.
+    group_share_session_timeout_ms: i32 = 45_000, "group.share.session.timeout.ms",
+        at_least(1000), at_most(3_600_000);
+    /// How long a lease of a queue's record lasts, in milliseconds, of groups that do not say
+    /// otherwise.
+    group_share_record_lock_duration_ms: i32 = 30_000, "group.share.record.lock.duration.ms",
+        at_least(100), at_most(43_200_000);
+    /// How often a queue's record is delivered before it is given up, of groups that do not say
+    /// otherwise.
+    group_share_delivery_count_limit: i32 = 5, "group.share.delivery.count.limit", at_least(1),
+        at_most(1000);
+    /// Records of one queue that may be leased at once, of groups that do not say otherwise.
+    group_share_partition_max_record_locks: i32 = 2000, "group.share.partition.max.record.locks",
+        at_least(1), at_most(1_000_000);
+    /// Members of one share group at most.
+    group_share_max_size: usize = 200, "group.share.max.size", at_least(1), at_most(100_000);
+    /// Sessions of members of share groups at most.
+    group_share_max_share_sessions: usize = 2000, "group.share.max.share.sessions", at_least(1),
+        at_most(1_000_000);
     /// A partition forgets an idempotent producer that wrote nothing for this long.
     producer_id_expiration_ms: i64 = 86_400_000, "producer.id.expiration.ms", int(), at_least(1),
         dynamic();

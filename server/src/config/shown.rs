@@ -155,12 +155,6 @@ pub const SHOWN: &[Key] = &[
     text("group.consumer.migration.policy", "bidirectional", GROUPS),
     int("group.consumer.max.size", "2147483647", GROUPS),
     int("group.consumer.regex.refresh.interval.ms", "600000", GROUPS),
-    int("group.share.session.timeout.ms", "45000", SHARES),
-    int("group.share.heartbeat.interval.ms", "5000", SHARES),
-    int("group.share.record.lock.duration.ms", "30000", SHARES),
-    int("group.share.delivery.count.limit", "5", SHARES),
-    int("group.share.partition.max.record.locks", "2000", SHARES),
-    int("group.share.max.size", "200", SHARES),
     int("share.coordinator.state.topic.num.partitions", "50", SHARES),
     int(
         "share.coordinator.state.topic.replication.factor",

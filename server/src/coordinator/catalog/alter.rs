@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use ratel_protocol::ErrorCode;
 
 use super::broker_config::{BrokerConfigs, BrokerScope, alterable};
-use super::topic_config::{self, topic_key};
+use super::config_key::KeyTable;
 use crate::config::{Kind, split_list};
 use crate::error::Refusal;
 
@@ -31,12 +31,13 @@ pub enum Changes {
     Each(Vec<(String, Op, Option<String>)>),
 }
 
-/// A topic's new configuration.
+/// The new configuration of a topic or group.
 ///
 /// # Errors
 /// INVALID_CONFIG for a name or value that cannot be, INVALID_REQUEST for a key named twice or a
 /// value that is missing.
-pub fn topic(
+pub fn own(
+    table: &KeyTable,
     before: &BTreeMap<String, String>,
     changes: &Changes,
     brokers: &BrokerConfigs,
@@ -47,7 +48,7 @@ pub fn topic(
         Changes::Each(each) => {
             let mut after = before.clone();
             for (name, op, value) in once(each)? {
-                let key = topic_key(name).map_err(invalid)?;
+                let key = table.key(name).map_err(invalid)?;
                 let now = || {
                     after
                         .get(name)
@@ -68,11 +69,12 @@ pub fn topic(
         .iter()
         .filter(|(name, value)| before.get(*name) != Some(*value));
     for (name, value) in new {
-        topic_key(name)
+        table
+            .key(name)
             .and_then(|key| key.check(value))
             .map_err(invalid)?;
     }
-    topic_config::check_together(&after, brokers).map_err(invalid)?;
+    (table.together)(&after, brokers).map_err(invalid)?;
     Ok(after)
 }
 
@@ -80,7 +82,7 @@ pub fn topic(
 /// one that goes back to what the server was started with.
 ///
 /// # Errors
-/// As of [`topic`], and INVALID_REQUEST for a key that only a restart changes.
+/// As of [`own`], and INVALID_REQUEST for a key that only a restart changes.
 pub fn broker(
     brokers: &BrokerConfigs,
     scope: BrokerScope,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ratel_protocol::ErrorCode;
 use ratel_storage::LogSettings;
 
-use super::topic_config::VALUE_BYTES_MAX;
+use super::config_key::VALUE_BYTES_MAX;
 use crate::config::{self, Config, Key, Kind};
 use crate::error::Refusal;
 
@@ -55,6 +55,8 @@ pub enum Source {
     Default = 5,
     /// The level of the server's own log.
     Logger = 6,
+    /// Set on the group.
+    Group = 8,
 }
 
 /// A key as DescribeConfigs shows it.

@@ -10,6 +10,7 @@ use ratel_storage::TopicId;
 
 use super::alter::{self, Changes};
 use super::broker_config::{BrokerConfigs, BrokerScope};
+use super::group_config::{self, GroupConfig, GroupSettings};
 use super::record::{CatalogRecord, TopicRecord};
 use super::view::Topic;
 use super::{check_legal_name, topic_config};
@@ -75,6 +76,15 @@ pub enum Event {
         /// Change nothing.
         validate_only: bool,
     },
+    /// Alter the configuration of a group, which need not exist.
+    AlterGroup {
+        /// Which.
+        group: Arc<str>,
+        /// How.
+        changes: Changes,
+        /// Change nothing.
+        validate_only: bool,
+    },
     /// Give out a block of producer ids.
     ProducerIds,
     /// The files of a deleted topic are gone.
@@ -89,7 +99,7 @@ pub enum Reply {
     /// To Create, Delete and Grow: for each topic, in the order of the request, as it is now (a
     /// deleted one as it was).
     Topics(Vec<Result<Arc<Topic>, Refusal>>),
-    /// To AlterTopic and AlterBroker.
+    /// To AlterTopic, AlterBroker and AlterGroup.
     Altered(Result<(), Refusal>),
     /// To ProducerIds: a block that nobody else gets.
     ProducerIds(Range<i64>),
@@ -108,7 +118,11 @@ pub enum Action {
         topics: Vec<Arc<Topic>>,
         /// Deleted topics whose files may still be there, with their numbers of partitions.
         deleted: Vec<(TopicId, i32)>,
+        /// Every group that has a configuration.
+        groups: Vec<Arc<GroupConfig>>,
     },
+    /// Show readers a group's configuration; one without values is none.
+    PublishGroup(Arc<GroupConfig>),
     /// Open the logs of a topic that is new or has changed, and show it to readers.
     Publish(Arc<Topic>),
     /// Hide a topic from readers and remove its files.
@@ -128,6 +142,7 @@ pub struct CatalogMachine {
     by_folded_name: HashMap<String, TopicId>,
     partitions: usize,
     deleted: BTreeMap<TopicId, i32>,
+    groups: BTreeMap<Arc<str>, Arc<GroupConfig>>,
     /// One past the last producer id that was given out.
     producer_ids_end: i64,
 }
@@ -144,6 +159,7 @@ impl CatalogMachine {
             by_folded_name: HashMap::new(),
             partitions: 0,
             deleted: BTreeMap::new(),
+            groups: BTreeMap::new(),
             producer_ids_end: 0,
         }
     }
@@ -161,7 +177,8 @@ impl CatalogMachine {
             return Err(above("topics.max", config.topics_max));
         }
         if !new.internal {
-            topic_config::check(&new.configs, &self.brokers)
+            topic_config::TOPICS
+                .check(&new.configs, &self.brokers)
                 .map_err(|why| Refusal::new(ErrorCode::InvalidConfig, why))?;
         }
         let record = TopicRecord {
@@ -295,7 +312,12 @@ impl CatalogMachine {
         out: &mut Effects<Self>,
     ) -> Result<(), Refusal> {
         let topic = self.known(id)?;
-        let configs = alter::topic(&topic.configs, changes, &self.brokers)?;
+        let configs = alter::own(
+            &topic_config::TOPICS,
+            &topic.configs,
+            changes,
+            &self.brokers,
+        )?;
         if !validate_only && configs != topic.configs {
             self.put(
                 TopicRecord {
@@ -325,6 +347,45 @@ impl CatalogMachine {
         let changed = self.refresh();
         out.act(Action::Reconfigure(self.brokers.clone(), changed));
         Ok(())
+    }
+
+    fn alter_group(
+        &mut self,
+        group: Arc<str>,
+        changes: &Changes,
+        validate_only: bool,
+        out: &mut Effects<Self>,
+    ) -> Result<(), Refusal> {
+        let known = self.groups.get(&group);
+        let before = known.map(|known| known.configs.clone()).unwrap_or_default();
+        let max = self.brokers.effective().groups_max;
+        if known.is_none() && self.groups.len() >= max {
+            return Err(above("groups.max", max));
+        }
+        let configs = alter::own(&group_config::GROUPS, &before, changes, &self.brokers)?;
+        if !validate_only && configs != before {
+            let config = self.group_of(group.clone(), configs.clone());
+            out.record(self, CatalogRecord::GroupConfig { group, configs });
+            out.act(Action::PublishGroup(Arc::new(config)));
+        }
+        Ok(())
+    }
+
+    fn group_of(&self, group: Arc<str>, configs: BTreeMap<String, String>) -> GroupConfig {
+        GroupConfig {
+            group,
+            settings: Arc::new(GroupSettings::new(&configs, &self.brokers)),
+            configs,
+        }
+    }
+
+    fn apply_group(&mut self, group: &Arc<str>, configs: &BTreeMap<String, String>) {
+        if configs.is_empty() {
+            self.groups.remove(group);
+        } else {
+            let config = self.group_of(group.clone(), configs.clone());
+            self.groups.insert(group.clone(), Arc::new(config));
+        }
     }
 
     /// Make alterations of the broker's keys count. Gives the topics whose logs behave
@@ -427,6 +488,11 @@ impl Machine for CatalogMachine {
                 changes,
                 validate_only,
             } => Reply::Altered(self.alter_broker(scope, &changes, validate_only, out)),
+            Event::AlterGroup {
+                group,
+                changes,
+                validate_only,
+            } => Reply::Altered(self.alter_group(group, &changes, validate_only, out)),
             Event::ProducerIds => Reply::ProducerIds(self.take_producer_ids(out)),
             Event::FilesRemoved(id) => {
                 if self.deleted.contains_key(&id) {
@@ -456,6 +522,7 @@ impl Machine for CatalogMachine {
                 self.stale = true;
                 Arc::make_mut(&mut self.brokers).alter(*scope, name, value.clone());
             }
+            CatalogRecord::GroupConfig { group, configs } => self.apply_group(group, configs),
             CatalogRecord::ProducerIds { end } => {
                 self.producer_ids_end = self.producer_ids_end.max(*end);
             }
@@ -472,6 +539,7 @@ impl Machine for CatalogMachine {
                 .iter()
                 .map(|(id, count)| (*id, *count))
                 .collect(),
+            groups: self.groups.values().cloned().collect(),
         });
     }
 
@@ -492,6 +560,11 @@ impl Machine for CatalogMachine {
                 name: name.clone(),
                 value: Some(value.clone()),
             }
+        }));
+        let groups = self.groups.values();
+        out.extend(groups.map(|config| CatalogRecord::GroupConfig {
+            group: config.group.clone(),
+            configs: config.configs.clone(),
         }));
         out.push(CatalogRecord::ProducerIds {
             end: self.producer_ids_end,

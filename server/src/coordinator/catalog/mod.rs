@@ -10,6 +10,8 @@ use crate::error::Refusal;
 
 pub mod alter;
 pub mod broker_config;
+pub mod config_key;
+pub mod group_config;
 pub mod machine;
 pub mod record;
 pub mod topic_config;

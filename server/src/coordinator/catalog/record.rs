@@ -15,6 +15,7 @@ const TOPIC: i16 = 0;
 const DELETED: i16 = 1;
 const BROKER_CONFIG: i16 = 2;
 const PRODUCER_IDS: i16 = 3;
+const GROUP_CONFIG: i16 = 4;
 
 /// The one version of every value.
 const VERSION: i16 = 0;
@@ -47,6 +48,13 @@ pub enum CatalogRecord {
         /// Its value.
         value: Option<String>,
     },
+    /// A group's own configuration, all of it; empty if it has none any more.
+    GroupConfig {
+        /// Which group.
+        group: Arc<str>,
+        /// Its configuration.
+        configs: BTreeMap<String, String>,
+    },
     /// Every producer id below this one has been given out.
     ProducerIds {
         /// One past the last.
@@ -74,10 +82,7 @@ impl TopicRecord {
         let mut value = Writer::new(VERSION);
         value.string(&self.name).i32(self.partitions);
         value.i8(if self.internal { FLAG_INTERNAL } else { 0 });
-        value.count(self.configs.len());
-        for (name, text) in &self.configs {
-            value.string(name).string(text);
-        }
+        write_configs(&mut value, &self.configs);
         value.finish()
     }
 
@@ -88,9 +93,7 @@ impl TopicRecord {
             return Err(format!("a topic with {partitions} partitions"));
         }
         let internal = value.i8()? & FLAG_INTERNAL != 0;
-        let configs = (0..value.count()?)
-            .map(|_| Ok((value.string()?.into(), value.string()?.into())))
-            .collect::<Result<_, String>>()?;
+        let configs = read_configs(value)?;
         Ok(Self {
             id,
             name,
@@ -99,6 +102,19 @@ impl TopicRecord {
             configs,
         })
     }
+}
+
+fn write_configs(value: &mut Writer, configs: &BTreeMap<String, String>) {
+    value.count(configs.len());
+    for (name, text) in configs {
+        value.string(name).string(text);
+    }
+}
+
+fn read_configs(value: &mut Reader<'_>) -> Result<BTreeMap<String, String>, String> {
+    (0..value.count()?)
+        .map(|_| Ok((value.string()?.into(), value.string()?.into())))
+        .collect()
 }
 
 impl Record for CatalogRecord {
@@ -122,6 +138,16 @@ impl Record for CatalogRecord {
                 let value = value.as_ref().map(|text| {
                     let mut value = Writer::new(VERSION);
                     value.string(text);
+                    value.finish()
+                });
+                (key.finish(), value)
+            }
+            Self::GroupConfig { group, configs } => {
+                let mut key = Writer::new(GROUP_CONFIG);
+                key.string(group);
+                let value = (!configs.is_empty()).then(|| {
+                    let mut value = Writer::new(VERSION);
+                    write_configs(&mut value, configs);
                     value.finish()
                 });
                 (key.finish(), value)
@@ -159,6 +185,13 @@ impl Record for CatalogRecord {
                 value: value
                     .map(|mut value| value.string().map(str::to_owned))
                     .transpose()?,
+            },
+            (GROUP_CONFIG, value) => Self::GroupConfig {
+                group: key.string()?.into(),
+                configs: value
+                    .map(|mut value| read_configs(&mut value))
+                    .transpose()?
+                    .unwrap_or_default(),
             },
             (PRODUCER_IDS, Some(mut value)) => Self::ProducerIds { end: value.i64()? },
             (kind, _) => return Err(format!("a catalog record of type {kind}")),
@@ -216,6 +249,14 @@ mod tests {
                 scope: BrokerScope::Cluster,
                 name,
                 value: None,
+            },
+            CatalogRecord::GroupConfig {
+                group: "workers".into(),
+                configs: example().configs,
+            },
+            CatalogRecord::GroupConfig {
+                group: "workers".into(),
+                configs: BTreeMap::new(),
             },
             CatalogRecord::ProducerIds { end: 4000 },
         ];

@@ -1,12 +1,15 @@
 //! What readers see of the catalog: changed in one place (the catalog's shell, after the change
 //! is durable), read by every handler without a message.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use ratel_storage::{LogSettings, PartitionId, TopicId};
+
+use super::group_config::{GroupConfig, GroupSettings};
 
 /// A topic as it is now. A change makes a new value; holders of the old one keep it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,12 +41,14 @@ impl Topic {
     }
 }
 
-/// All topics, by name and by id.
+/// All topics, by name and by id, and the configurations of groups.
 #[derive(Debug, Default)]
 pub struct View {
     by_name: DashMap<Arc<str>, Arc<Topic>>,
     by_id: DashMap<TopicId, Arc<Topic>>,
     version: AtomicU64,
+    groups: DashMap<Arc<str>, Arc<GroupConfig>>,
+    group_defaults: ArcSwap<GroupSettings>,
 }
 
 impl View {
@@ -69,6 +74,52 @@ impl View {
             .collect();
         topics.sort_by(|a, b| a.name.cmp(&b.name));
         topics
+    }
+
+    /// The configuration of a group, if it was given one.
+    #[must_use]
+    pub fn group(&self, name: &str) -> Option<Arc<GroupConfig>> {
+        self.groups.get(name).map(|group| group.clone())
+    }
+
+    /// What a group acts on, whether or not it was given a configuration. The value is shared and
+    /// is replaced when the configuration changes.
+    #[must_use]
+    pub fn group_settings(&self, name: &str) -> Arc<GroupSettings> {
+        match self.groups.get(name) {
+            Some(group) => group.settings.clone(),
+            None => self.group_defaults.load_full(),
+        }
+    }
+
+    /// All groups that were given a configuration, sorted by name.
+    #[must_use]
+    pub fn groups(&self) -> Vec<Arc<GroupConfig>> {
+        let groups = self.groups.iter();
+        let mut groups: Vec<_> = groups.map(|entry| entry.value().clone()).collect();
+        groups.sort_by(|a, b| a.group.cmp(&b.group));
+        groups
+    }
+
+    /// Put a group's configuration in; one without values is taken out. Only the catalog's shell
+    /// calls this.
+    pub fn insert_group(&self, config: Arc<GroupConfig>) {
+        if config.configs.is_empty() {
+            self.groups.remove(&config.group);
+        } else {
+            self.groups.insert(config.group.clone(), config);
+        }
+    }
+
+    /// Show these groups' configurations and no others, over these defaults. Only the catalog's
+    /// shell calls this.
+    pub fn begin_groups(&self, defaults: GroupSettings, groups: Vec<Arc<GroupConfig>>) {
+        self.group_defaults.store(Arc::new(defaults));
+        let names: HashSet<_> = groups.iter().map(|config| config.group.clone()).collect();
+        self.groups.retain(|name, _| names.contains(name));
+        groups
+            .into_iter()
+            .for_each(|config| self.insert_group(config));
     }
 
     /// How many topics there are.

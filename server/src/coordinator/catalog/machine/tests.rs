@@ -658,3 +658,88 @@ proptest! {
         }
     }
 }
+
+fn alter_group(changes: Changes, validate_only: bool) -> Event {
+    Event::AlterGroup {
+        group: "workers".into(),
+        changes,
+        validate_only,
+    }
+}
+
+#[test]
+fn a_groups_configuration_is_written_down_whole_and_survives_a_replay() {
+    let mut bench = Bench::new();
+    let set = each(&[
+        ("share.record.lock.duration.ms", Op::Set, Some("1000")),
+        ("queue.paused", Op::Set, Some("true")),
+    ]);
+    let (records, reply, actions) = bench.handle(alter_group(set.clone(), true));
+    assert_eq!(altered(reply), Ok(()));
+    assert!(records.is_empty() && actions.is_empty(), "only validated");
+
+    let (records, reply, actions) = bench.handle(alter_group(set, false));
+    assert_eq!(altered(reply), Ok(()));
+    assert_eq!(records.len(), 1);
+    let [Action::PublishGroup(config)] = &actions[..] else {
+        panic!("{actions:?}");
+    };
+    assert_eq!(config.settings.queue.lock_duration_ms, 1000);
+    assert!(config.settings.queue.paused);
+
+    let mut again = Bench::new();
+    for record in &bench.records {
+        let at = Applied {
+            offset: Offset::ZERO,
+            timestamp_ms: 0,
+        };
+        again.machine.apply(at, record);
+    }
+    assert_eq!(again.machine.groups, bench.machine.groups);
+    let mut snapshot = Vec::new();
+    bench.machine.snapshot(&mut snapshot);
+    assert!(snapshot.contains(&records[0]));
+}
+
+#[test]
+fn a_group_whose_last_value_goes_has_no_configuration_any_more() {
+    let mut bench = Bench::new();
+    let set = each(&[("queue.paused", Op::Set, Some("true"))]);
+    bench.handle(alter_group(set, false));
+    let (records, reply, actions) =
+        bench.handle(alter_group(Changes::Replace(BTreeMap::new()), false));
+    assert_eq!(altered(reply), Ok(()));
+    assert!(matches!(&actions[..], [Action::PublishGroup(config)] if config.configs.is_empty()));
+    let (_, value) = crate::coordinator::Record::encode(&records[0]);
+    assert_eq!(value, None, "a tombstone");
+    assert!(bench.machine.groups.is_empty());
+}
+
+#[test]
+fn a_groups_bad_value_and_one_group_too_many_change_nothing() {
+    let mut bench = Bench::with(Config {
+        groups_max: 1,
+        ..Config::default()
+    });
+    let bad = each(&[
+        ("queue.paused", Op::Set, Some("true")),
+        ("share.delivery.count.limit", Op::Set, Some("1001")),
+    ]);
+    let (records, reply, _) = bench.handle(alter_group(bad, false));
+    let (code, why) = altered(reply).unwrap_err();
+    assert_eq!((code, records.len()), (ErrorCode::InvalidConfig, 0));
+    assert!(
+        why.contains("1001") && why.contains("from 1 to 1000"),
+        "{why}"
+    );
+
+    let set = each(&[("queue.paused", Op::Set, Some("true"))]);
+    bench.handle(alter_group(set.clone(), false));
+    let (records, reply, _) = bench.handle(Event::AlterGroup {
+        group: "others".into(),
+        changes: set,
+        validate_only: false,
+    });
+    let (code, _) = altered(reply).unwrap_err();
+    assert_eq!((code, records.len()), (ErrorCode::PolicyViolation, 0));
+}

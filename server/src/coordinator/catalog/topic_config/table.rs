@@ -1,39 +1,20 @@
 //! The table of topic-level keys, sorted by name (kafka-semantics: KIP-1030 for the minimum of
 //! `segment.bytes`; `batch.validation` is ours).
 
-use super::{Takes, TopicKey};
 use crate::config::Kind;
+use crate::coordinator::catalog::config_key::{ConfigKey, Takes};
 
 const I32_MAX: i64 = i32::MAX as i64;
 const ANY: Takes = Takes::Number(0, i64::MAX);
 
-const fn key(
-    name: &'static str,
-    kind: Kind,
-    takes: Takes,
-    default: &'static str,
-    synonyms: &'static [(&'static str, i64)],
-    doc: &'static str,
-) -> TopicKey {
-    TopicKey {
-        name,
-        kind,
-        takes,
-        default,
-        synonyms,
-        doc,
-        acts: true,
-    }
-}
-
-const fn shown(mut key: TopicKey) -> TopicKey {
+const fn shown(mut key: ConfigKey) -> ConfigKey {
     key.acts = false;
     key
 }
 
 /// Every topic-level key.
-pub const TOPIC_KEYS: &[TopicKey] = &[
-    key(
+pub const TOPIC_KEYS: &[ConfigKey] = &[
+    ConfigKey::new(
         "batch.validation",
         Kind::String,
         Takes::Word(&["header", "records"]),
@@ -42,7 +23,7 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
         "How deep a batch is looked into before it is stored: header believes the batch's \
          header once its CRC fits, records walks every record. Not one of Kafka's keys.",
     ),
-    key(
+    ConfigKey::new(
         "cleanup.policy",
         Kind::List,
         Takes::Words(&["compact", "delete"]),
@@ -51,7 +32,7 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
         "What becomes of old segments: delete drops them by age and size; an empty list keeps \
          everything. Compaction is not supported yet.",
     ),
-    shown(key(
+    shown(ConfigKey::new(
         "compression.gzip.level",
         Kind::Int,
         Takes::Number(-1, 9),
@@ -59,7 +40,7 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
         &[],
         "The level at which gzip would compress, if batches were compressed here.",
     )),
-    shown(key(
+    shown(ConfigKey::new(
         "compression.lz4.level",
         Kind::Int,
         Takes::Number(1, 17),
@@ -67,7 +48,7 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
         &[],
         "The level at which lz4 would compress, if batches were compressed here.",
     )),
-    key(
+    ConfigKey::new(
         "compression.type",
         Kind::String,
         Takes::Word(&["producer", "gzip", "snappy", "lz4", "zstd", "uncompressed"]),
@@ -76,7 +57,7 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
         "How batches are stored: producer keeps them as they came. Recompression is not \
          supported yet.",
     ),
-    shown(key(
+    shown(ConfigKey::new(
         "compression.zstd.level",
         Kind::Int,
         Takes::Number(-131_072, 22),
@@ -84,7 +65,7 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
         &[],
         "The level at which zstd would compress, if batches were compressed here.",
     )),
-    shown(key(
+    shown(ConfigKey::new(
         "delete.retention.ms",
         Kind::Long,
         ANY,
@@ -92,7 +73,7 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
         &[("log.cleaner.delete.retention.ms", 1)],
         "How long a compacted topic keeps tombstones, in milliseconds.",
     )),
-    key(
+    ConfigKey::new(
         "file.delete.delay.ms",
         Kind::Long,
         ANY,
@@ -100,7 +81,7 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
         &[("log.segment.delete.delay.ms", 1)],
         "How long the files of a dropped segment stay, in milliseconds.",
     ),
-    key(
+    ConfigKey::new(
         "flush.messages",
         Kind::Long,
         Takes::Number(1, i64::MAX),
@@ -108,7 +89,7 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
         &[("log.flush.interval.messages", 1)],
         "Sync a partition after so many records, whatever their acks.",
     ),
-    key(
+    ConfigKey::new(
         "flush.ms",
         Kind::Long,
         ANY,
@@ -119,7 +100,7 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
         ],
         "Sync a partition so many milliseconds after a write, whatever its acks.",
     ),
-    shown(key(
+    shown(ConfigKey::new(
         "follower.replication.throttled.replicas",
         Kind::List,
         Takes::Replicas,
@@ -127,7 +108,7 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
         &[],
         "Replicas whose copying is slowed at the follower. One server copies nothing.",
     )),
-    key(
+    ConfigKey::new(
         "index.interval.bytes",
         Kind::Int,
         Takes::Number(0, I32_MAX),
@@ -135,7 +116,7 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
         &[("log.index.interval.bytes", 1)],
         "One index entry each so many bytes of the log.",
     ),
-    key(
+    ConfigKey::new(
         "internal.segment.bytes",
         Kind::Int,
         Takes::Number(1, I32_MAX),
@@ -143,7 +124,7 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
         &[],
         "For tests: the largest segment in bytes, below the minimum of segment.bytes.",
     ),
-    shown(key(
+    shown(ConfigKey::new(
         "leader.replication.throttled.replicas",
         Kind::List,
         Takes::Replicas,
@@ -151,7 +132,7 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
         &[],
         "Replicas whose copying is slowed at the leader. One server copies nothing.",
     )),
-    shown(key(
+    shown(ConfigKey::new(
         "local.retention.bytes",
         Kind::Long,
         Takes::Number(-2, i64::MAX),
@@ -159,7 +140,7 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
         &[],
         "Of tiered storage: what stays on the local disk, in bytes.",
     )),
-    shown(key(
+    shown(ConfigKey::new(
         "local.retention.ms",
         Kind::Long,
         Takes::Number(-2, i64::MAX),
@@ -167,7 +148,7 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
         &[],
         "Of tiered storage: how long records stay on the local disk, in milliseconds.",
     )),
-    shown(key(
+    shown(ConfigKey::new(
         "max.compaction.lag.ms",
         Kind::Long,
         Takes::Number(1, i64::MAX),
@@ -175,7 +156,7 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
         &[("log.cleaner.max.compaction.lag.ms", 1)],
         "A compacted topic is cleaned at the latest so many milliseconds after a write.",
     )),
-    key(
+    ConfigKey::new(
         "max.message.bytes",
         Kind::Int,
         Takes::Number(0, I32_MAX),
@@ -183,7 +164,7 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
         &[("message.max.bytes", 1)],
         "The largest batch of records as sent, in bytes.",
     ),
-    key(
+    ConfigKey::new(
         "message.timestamp.after.max.ms",
         Kind::Long,
         ANY,
@@ -191,7 +172,7 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
         &[("log.message.timestamp.after.max.ms", 1)],
         "How far a record's time may lie in the future, in milliseconds.",
     ),
-    key(
+    ConfigKey::new(
         "message.timestamp.before.max.ms",
         Kind::Long,
         ANY,
@@ -199,7 +180,7 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
         &[("log.message.timestamp.before.max.ms", 1)],
         "How far a record's time may lie in the past, in milliseconds.",
     ),
-    key(
+    ConfigKey::new(
         "message.timestamp.type",
         Kind::String,
         Takes::Word(&["CreateTime", "LogAppendTime"]),
@@ -207,7 +188,7 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
         &[("log.message.timestamp.type", 1)],
         "Whose time records carry: the producer's or the server's.",
     ),
-    shown(key(
+    shown(ConfigKey::new(
         "min.cleanable.dirty.ratio",
         Kind::Double,
         Takes::Ratio,
@@ -215,7 +196,7 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
         &[("log.cleaner.min.cleanable.ratio", 1)],
         "A compacted topic is cleaned when this part of its log is new.",
     )),
-    shown(key(
+    shown(ConfigKey::new(
         "min.compaction.lag.ms",
         Kind::Long,
         ANY,
@@ -223,7 +204,7 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
         &[("log.cleaner.min.compaction.lag.ms", 1)],
         "A compacted topic keeps records untouched for so many milliseconds.",
     )),
-    key(
+    ConfigKey::new(
         "min.insync.replicas",
         Kind::Int,
         Takes::Number(1, I32_MAX),
@@ -231,7 +212,7 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
         &[("min.insync.replicas", 1)],
         "Replicas that acks=all needs, at most as many as there are: one.",
     ),
-    shown(key(
+    shown(ConfigKey::new(
         "preallocate",
         Kind::Bool,
         Takes::Bool,
@@ -239,7 +220,7 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
         &[("log.preallocate", 1)],
         "Whether segments get their full size at once. They grow as they are written here.",
     )),
-    shown(key(
+    shown(ConfigKey::new(
         "remote.log.copy.disable",
         Kind::Bool,
         Takes::Bool,
@@ -247,7 +228,7 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
         &[],
         "Of tiered storage: stop copying segments away.",
     )),
-    shown(key(
+    shown(ConfigKey::new(
         "remote.log.delete.on.disable",
         Kind::Bool,
         Takes::Bool,
@@ -255,7 +236,7 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
         &[],
         "Of tiered storage: drop what was copied when it is turned off.",
     )),
-    shown(key(
+    shown(ConfigKey::new(
         "remote.storage.enable",
         Kind::Bool,
         Takes::Bool,
@@ -263,7 +244,7 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
         &[],
         "Whether segments are copied to a remote store. Not supported.",
     )),
-    key(
+    ConfigKey::new(
         "retention.bytes",
         Kind::Long,
         Takes::Number(-1, i64::MAX),
@@ -272,7 +253,7 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
         "The oldest segments of a partition go while it is larger than this, in bytes; -1 is \
          no limit.",
     ),
-    key(
+    ConfigKey::new(
         "retention.ms",
         Kind::Long,
         Takes::Number(-1, i64::MAX),
@@ -285,7 +266,7 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
         "Segments whose newest record is older than this go, in milliseconds; -1 keeps for \
          ever.",
     ),
-    key(
+    ConfigKey::new(
         "segment.bytes",
         Kind::Int,
         Takes::Number(1 << 20, I32_MAX),
@@ -293,7 +274,7 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
         &[("log.segment.bytes", 1)],
         "The largest segment in bytes, at least 1 MiB.",
     ),
-    key(
+    ConfigKey::new(
         "segment.index.bytes",
         Kind::Int,
         Takes::Number(4, I32_MAX),
@@ -301,7 +282,7 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
         &[("log.index.size.max.bytes", 1)],
         "The largest index of a segment in bytes.",
     ),
-    key(
+    ConfigKey::new(
         "segment.jitter.ms",
         Kind::Long,
         ANY,
@@ -312,7 +293,7 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
         ],
         "Up to this much is taken off segment.ms, by segment.",
     ),
-    key(
+    ConfigKey::new(
         "segment.ms",
         Kind::Long,
         Takes::Number(1, i64::MAX),
@@ -320,7 +301,7 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
         &[("log.roll.ms", 1), ("log.roll.hours", 3_600_000)],
         "A new segment begins when the first record is older than this, in milliseconds.",
     ),
-    shown(key(
+    shown(ConfigKey::new(
         "unclean.leader.election.enable",
         Kind::Bool,
         Takes::Bool,

@@ -2,7 +2,8 @@ use std::sync::Arc;
 
 use super::*;
 use crate::config::{self, Assignment, Config, Layer};
-use crate::coordinator::catalog::broker_config::BrokerScope;
+use crate::coordinator::catalog::broker_config::{BrokerScope, Shown};
+use crate::coordinator::catalog::config_key::ShownDefaults;
 
 fn brokers() -> BrokerConfigs {
     BrokerConfigs::new(Arc::default())
@@ -16,7 +17,7 @@ fn configs(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 }
 
 fn check_one(name: &str, value: &str) -> Result<(), String> {
-    check(&configs(&[(name, value)]), &brokers())
+    TOPICS.check(&configs(&[(name, value)]), &brokers())
 }
 
 #[test]
@@ -98,7 +99,7 @@ fn every_key_that_the_log_acts_on_reaches_it() {
         flush_ms: 3,
         validation: Validation::Records,
     };
-    assert_eq!(check(&own, &brokers()), Ok(()));
+    assert_eq!(TOPICS.check(&own, &brokers()), Ok(()));
     assert_eq!(settings(&LogSettings::default(), &own, false), expected);
     let hook = configs(&[
         ("internal.segment.bytes", "100"),
@@ -229,7 +230,7 @@ fn lags_that_contradict_each_other_are_refused() {
         ("max.compaction.lag.ms", "8"),
     ]);
     let message = "min.compaction.lag.ms=9 must not be above max.compaction.lag.ms=8.";
-    assert_eq!(check(&both, &brokers()), Err(message.to_owned()));
+    assert_eq!(TOPICS.check(&both, &brokers()), Err(message.to_owned()));
 }
 
 fn row<'a>(shown: &'a [Shown], name: &str) -> &'a Shown {
@@ -252,7 +253,7 @@ fn a_4_sources_and_synonyms_come_in_the_order_of_precedence() {
     let minutes = ("log.retention.minutes", "3".to_owned(), Source::Static);
     let hours = ("log.retention.hours", "168".to_owned(), Source::Default);
 
-    let all = ShownDefaults::new(&brokers).with(&none);
+    let all = ShownDefaults::new(&TOPICS, &brokers).with(&none);
     let retention = row(&all, "retention.ms");
     assert_eq!(retention.value.as_deref(), Some("180000"));
     assert_eq!(retention.source, Source::Static);
@@ -272,7 +273,7 @@ fn a_4_sources_and_synonyms_come_in_the_order_of_precedence() {
     brokers.alter(BrokerScope::Node(1), "log.retention.ms", Some("8".into()));
     brokers.alter(BrokerScope::Node(2), "log.retention.ms", Some("9".into()));
     brokers.refresh();
-    let all = ShownDefaults::new(&brokers).with(&configs(&[("retention.ms", "5")]));
+    let all = ShownDefaults::new(&TOPICS, &brokers).with(&configs(&[("retention.ms", "5")]));
     let retention = row(&all, "retention.ms");
     assert_eq!(
         (retention.value.as_deref(), retention.source),
@@ -286,7 +287,7 @@ fn a_4_sources_and_synonyms_come_in_the_order_of_precedence() {
         hours,
     ];
     assert_eq!(retention.synonyms, expected);
-    let all = ShownDefaults::new(&brokers).with(&none);
+    let all = ShownDefaults::new(&TOPICS, &brokers).with(&none);
     let retention = row(&all, "retention.ms");
     assert_eq!(
         (retention.value.as_deref(), retention.source),
