@@ -266,6 +266,8 @@ pub struct Depth {
     pub redelivered: u64,
     /// Leases that ran out, since the server's start.
     pub lock_expired: u64,
+    /// Records that the log dropped before they were done, since the server's start.
+    pub lost: u64,
     /// Goes up whenever the queue is reset.
     pub state_epoch: i32,
 }
@@ -304,5 +306,13 @@ pub enum Action {
         key: QueueKey,
         /// What is given up.
         ranges: Vec<DeadRange>,
+    },
+    /// Records were delivered as often as they may be and are archived without a dead-letter
+    /// topic: to be warned of. Once for each group and shard.
+    GaveUp {
+        /// The queue.
+        key: QueueKey,
+        /// The first of them.
+        first: Offset,
     },
 }

@@ -7,11 +7,27 @@
 //! their deadlines, who waits. A restart keeps the first and forgets the second, so what was
 //! leased is available again with its last durable count.
 
+mod acknowledge;
+mod acquire;
+mod ahead;
+mod changes;
 mod config;
+mod deadlines;
 mod event;
+mod machine;
+mod members;
+mod queue;
+mod record;
+mod runs;
+mod upkeep;
 
 pub use config::QueueConfig;
 pub use event::{
     AckType, Acknowledge, AcknowledgeBatch, Acquire, Acquired, Action, DeadRange, DeadReason,
     Depth, Event, Mode, QueueKey, Reply, Shape, Span,
 };
+pub use machine::{RUNS_MAX, ShareMachine};
+pub use record::{Durable, Record, Snapshot, StateBatch, Update};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,7 @@
+//! What queues do, told as events that go in and effects that come out.
+
+mod acknowledging;
+mod acquiring;
+mod bench;
+mod leases;
+mod restarts;
