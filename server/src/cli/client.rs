@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use clap::Args;
 use ratel_protocol::messages::RequestHeader;
-use ratel_protocol::{Decodable, Encodable, ErrorCode, HeaderVersion, Request, StrBytes};
+use ratel_protocol::{ApiKey, Decodable, Encodable, ErrorCode, HeaderVersion, Request, StrBytes};
 
 use super::Failure;
 use super::output::Output;
@@ -59,12 +59,33 @@ impl Client {
         version: i16,
         request: &R,
     ) -> Result<R::Response, Failure> {
-        self.exchange(version, request).map_err(|error| {
+        self.try_send(version, request)?.ok_or_else(|| {
+            let key = ApiKey::try_from(R::KEY)
+                .map_or_else(|()| R::KEY.to_string(), |key| format!("{key:?}"));
             Failure::failed(format!(
-                "{} does not answer as it should: {error}",
+                "{} closed the connection, as a server does that does not know {key} in version \
+                 {version}",
                 self.server
             ))
         })
+    }
+
+    /// [`Self::send`] for what not every server has. `None` if it closed the connection instead
+    /// of answering, as a server does with a request that it does not know; nothing more can be
+    /// sent then.
+    pub(super) fn try_send<R: Request>(
+        &mut self,
+        version: i16,
+        request: &R,
+    ) -> Result<Option<R::Response>, Failure> {
+        match self.exchange(version, request) {
+            Ok(answer) => Ok(Some(answer)),
+            Err(error) if is_closed(&error) => Ok(None),
+            Err(error) => Err(Failure::failed(format!(
+                "{} does not answer as it should: {error}",
+                self.server
+            ))),
+        }
     }
 
     fn exchange<R: Request>(&mut self, version: i16, request: &R) -> io::Result<R::Response> {
@@ -112,6 +133,13 @@ impl Client {
         }
         Ok(answer.into())
     }
+}
+
+fn is_closed(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+    )
 }
 
 fn connect(server: &str) -> io::Result<TcpStream> {

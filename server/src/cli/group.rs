@@ -12,10 +12,7 @@ use serde_json::json;
 use super::Failure;
 use super::client::{Client, ServerFlags, check, text};
 use super::output::{List, Output, print};
-use super::topic::offsets;
-
-/// The special timestamp of a log's end (L-2).
-const LATEST: i64 = -1;
+use super::topic::{LATEST, offsets};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum GroupVerb {

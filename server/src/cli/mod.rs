@@ -10,6 +10,7 @@ mod flags;
 mod group;
 mod logging;
 mod output;
+mod queue;
 mod serve;
 mod topic;
 
@@ -55,6 +56,10 @@ enum Verb {
     /// List and describe groups, with how far behind they are
     #[command(subcommand)]
     Group(group::GroupVerb),
+    /// List, describe, make, pause and empty queues (share groups), look into them, and bring their
+    /// dead letters home
+    #[command(subcommand)]
+    Queue(queue::QueueVerb),
     /// Look over a stopped data directory, and cut what is damaged when asked
     Doctor(doctor::DoctorArguments),
 }
@@ -68,6 +73,7 @@ pub fn run() -> ExitCode {
         Verb::Config(verb) => config::run(&verb),
         Verb::Topic(verb) => topic::run(&verb),
         Verb::Group(verb) => group::run(&verb),
+        Verb::Queue(verb) => queue::run(&verb),
         Verb::Doctor(arguments) => doctor::run(&arguments),
     };
     match outcome {

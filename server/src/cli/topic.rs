@@ -20,11 +20,20 @@ use super::client::{Client, ServerFlags, check, text};
 use super::output::{List, Output, print};
 
 /// The special timestamps of ListOffsets: the end of a log, and its start (L-2).
-const LATEST: i64 = -1;
-const EARLIEST: i64 = -2;
-/// The resource type of a topic, and the source of a value set on the topic itself.
-const TOPIC_RESOURCE: i8 = 2;
-const TOPIC_SOURCE: i8 = 1;
+pub(super) const LATEST: i64 = -1;
+pub(super) const EARLIEST: i64 = -2;
+/// What has a configuration: its resource type, and the source of a value that is set on the thing
+/// itself.
+pub(super) struct Resource {
+    pub(super) kind: i8,
+    source: i8,
+}
+
+const TOPIC: Resource = Resource { kind: 2, source: 1 };
+pub(super) const GROUP: Resource = Resource {
+    kind: 32,
+    source: 8,
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum TopicVerb {
@@ -101,7 +110,7 @@ fn name(topic: &MetadataResponseTopic) -> &str {
 }
 
 /// The topics of these names, or all.
-fn metadata(
+pub(super) fn metadata(
     client: &mut Client,
     names: Option<&[&str]>,
 ) -> Result<Vec<MetadataResponseTopic>, Failure> {
@@ -142,17 +151,27 @@ fn describe(topic: &str, flags: &ServerFlags) -> Result<(), Failure> {
     }
     list.print(flags.output)?;
     if flags.output == Output::Table {
-        let configs = configs(&mut client, topic)?;
-        if !configs.is_empty() {
-            print("\n")?;
-            let mut list = List::new(&["key", "value"]);
-            for (key, value) in configs {
-                list.row(vec![json!(key), json!(value)]);
-            }
-            list.print(Output::Table)?;
-        }
+        print_configs(&mut client, &TOPIC, topic)?;
     }
     Ok(())
+}
+
+/// Print what is set on a thing itself, behind an empty line; nothing if there is nothing.
+pub(super) fn print_configs(
+    client: &mut Client,
+    resource: &Resource,
+    name: &str,
+) -> Result<(), Failure> {
+    let configs = configs(client, resource, name)?;
+    if configs.is_empty() {
+        return Ok(());
+    }
+    print("\n")?;
+    let mut list = List::new(&["key", "value"]);
+    for (key, value) in configs {
+        list.row(vec![json!(key), json!(value)]);
+    }
+    list.print(Output::Table)
 }
 
 /// The offsets of partitions at a special timestamp, where the server knows them.
@@ -182,18 +201,22 @@ pub(super) fn offsets(
         .collect())
 }
 
-/// What is set on the topic itself.
-fn configs(client: &mut Client, topic: &str) -> Result<Vec<(String, Option<String>)>, Failure> {
-    let resource = DescribeConfigsResource::default()
-        .with_resource_type(TOPIC_RESOURCE)
-        .with_resource_name(text(topic))
+/// What is set on a thing itself.
+fn configs(
+    client: &mut Client,
+    resource: &Resource,
+    name: &str,
+) -> Result<Vec<(String, Option<String>)>, Failure> {
+    let wanted = DescribeConfigsResource::default()
+        .with_resource_type(resource.kind)
+        .with_resource_name(text(name))
         .with_configuration_keys(None);
-    let request = DescribeConfigsRequest::default().with_resources(vec![resource]);
+    let request = DescribeConfigsRequest::default().with_resources(vec![wanted]);
     let mut configs = Vec::new();
     for result in client.send(4, &request)?.results {
-        check(result.error_code, topic, result.error_message.as_ref())?;
+        check(result.error_code, name, result.error_message.as_ref())?;
         for config in result.configs {
-            if config.config_source == TOPIC_SOURCE {
+            if config.config_source == resource.source {
                 let value = config.value.map(|value| value.to_string());
                 configs.push((config.name.to_string(), value));
             }
@@ -203,19 +226,12 @@ fn configs(client: &mut Client, topic: &str) -> Result<Vec<(String, Option<Strin
 }
 
 fn make(create: &Create) -> Result<(), Failure> {
-    let mut configs = Vec::new();
-    for config in &create.configs {
-        let (key, value) = config.split_once('=').ok_or_else(|| {
-            Failure::unusable(format!(
-                "--set {config} has no `=`; give it as --set key=value"
-            ))
-        })?;
-        configs.push(
-            CreatableTopicConfig::default()
-                .with_name(text(key))
-                .with_value(Some(text(value))),
-        );
-    }
+    let configs = pairs(&create.configs)?.into_iter().map(|(key, value)| {
+        CreatableTopicConfig::default()
+            .with_name(text(key))
+            .with_value(Some(text(value)))
+    });
+    let configs = configs.collect();
     let topic = CreatableTopic::default()
         .with_name(TopicName(text(&create.topic)))
         .with_num_partitions(create.partitions)
@@ -239,6 +255,19 @@ fn make(create: &Create) -> Result<(), Failure> {
         ]);
     }
     list.print(create.server.output)
+}
+
+/// What `--set` gave.
+pub(super) fn pairs(configs: &[String]) -> Result<Vec<(&str, &str)>, Failure> {
+    let unusable = |config: &String| {
+        Failure::unusable(format!(
+            "--set {config} has no `=`; give it as --set key=value"
+        ))
+    };
+    configs
+        .iter()
+        .map(|config| config.split_once('=').ok_or_else(|| unusable(config)))
+        .collect()
 }
 
 fn remove(topics: &[String], flags: &ServerFlags) -> Result<(), Failure> {
