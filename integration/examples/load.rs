@@ -1,7 +1,7 @@
 //! A load generator for any server that speaks Kafka's protocol, by librdkafka.
 //!
 //! `load MODE key=value ...` prints one line of JSON: what was sent or read, how fast, with which
-//! latencies, and what the server (`pid=`) spent on it. Modes:
+//! latencies, and how much memory the server (`pid=`) holds. Modes:
 //! - `create`: make the topic. Keys: topic, partitions.
 //! - `produce`: as fast as it goes. Keys: bytes, records, acks, producers, linger, codec.
 //! - `consume`: read `records` from the beginning.
@@ -55,22 +55,10 @@ impl Arguments {
     }
 }
 
-/// CPU milliseconds and memory of a process, from `/proc`.
+/// Memory of a process, from `/proc`.
 struct Process(u64);
 
 impl Process {
-    fn cpu_ms(&self) -> u64 {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0)).unwrap_or_default();
-        let behind_name = stat.rsplit(')').next().unwrap_or_default();
-        let ticks: u64 = behind_name
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .filter_map(|field| field.parse::<u64>().ok())
-            .sum();
-        ticks * 10
-    }
-
     fn status_kib(&self, field: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0)).unwrap_or_default();
         status
@@ -372,7 +360,6 @@ fn main() -> Result<(), Fault> {
     });
     let arguments = Arguments(pairs.collect());
     let server = Process(arguments.number("pid", 0)?);
-    let cpu_before = server.cpu_ms();
     let mut result = match mode.as_str() {
         "create" => create(&arguments)?,
         "produce" => produce(&arguments)?,
@@ -384,7 +371,6 @@ fn main() -> Result<(), Fault> {
             );
         }
     };
-    result["server_cpu_ms"] = json!(server.cpu_ms() - cpu_before);
     result["server_rss_kib"] = json!(server.status_kib("VmRSS"));
     result["server_peak_kib"] = json!(server.status_kib("VmHWM"));
     #[allow(clippy::print_stdout, reason = "the result is this program's output")]

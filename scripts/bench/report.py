@@ -17,7 +17,12 @@ def median(outcomes, *path):
 
 
 def cpu_per_gb(outcomes):
-    return statistics.median(o["server_cpu_ms"] / 1000 / o["gb"] for o in outcomes)
+    return statistics.median(o["server_cpu_s"] / o["gb"] for o in outcomes)
+
+
+def cores(outcomes):
+    """How many cores the server kept busy: well below one, the client was what was measured."""
+    return statistics.median(o["server_cpu_s"] / o["seconds"] for o in outcomes)
 
 
 def throughput(row, step):
@@ -25,7 +30,8 @@ def throughput(row, step):
     speed = {name: median(runs, "mb_per_second") for name, runs in by_server.items()}
     cpu = {name: cpu_per_gb(runs) for name, runs in by_server.items()}
     peak = {name: median(runs, "server_peak_kib") / 1024 for name, runs in by_server.items()}
-    return speed, cpu, peak
+    busy = {name: cores(runs) for name, runs in by_server.items()}
+    return speed, cpu, peak, busy
 
 
 def line(row):
@@ -38,11 +44,12 @@ def line(row):
                                       ("p50_us", "p99_us", "p999_us"))
                     words.append(f"{kind} {name} {p50:.0f}/{p99:.0f}/{p999:.0f} us")
         else:
-            speed, cpu, peak = throughput(row, step)
+            speed, cpu, peak, busy = throughput(row, step)
             words.append(
                 f"{step} {speed['ratel']:.0f} : {speed['kafka']:.0f} MB/s "
                 f"= {speed['ratel'] / speed['kafka']:.2f}, cpu/GB {cpu['ratel']:.2f} : "
-                f"{cpu['kafka']:.2f}, peak {peak['ratel']:.0f} : {peak['kafka']:.0f} MiB")
+                f"{cpu['kafka']:.2f}, cores {busy['ratel']:.2f} : {busy['kafka']:.2f}, "
+                f"peak {peak['ratel']:.0f} : {peak['kafka']:.0f} MiB")
     return f"{row['cell']}: " + "; ".join(words)
 
 
@@ -58,10 +65,11 @@ def throughput_rows(outcome):
         for step in row["steps"]:
             if step == "latency":
                 continue
-            speed, cpu, peak = throughput(row, step)
+            speed, cpu, peak, busy = throughput(row, step)
             yield [row["cell"], step, f"{speed['ratel']:.0f}", f"{speed['kafka']:.0f}",
                    f"**{speed['ratel'] / speed['kafka']:.2f}**", f"{cpu['ratel']:.2f}",
-                   f"{cpu['kafka']:.2f}", f"{peak['ratel']:.0f}", f"{peak['kafka']:.0f}"]
+                   f"{cpu['kafka']:.2f}", f"{busy['ratel']:.2f}", f"{busy['kafka']:.2f}",
+                   f"{peak['ratel']:.0f}", f"{peak['kafka']:.0f}"]
 
 
 def latency_rows(outcome):
@@ -116,7 +124,8 @@ def write(outcome, folder):
         f"Measured on {date.today()}: {os.cpu_count()} cores, Linux {platform.release()}, both "
         "servers and the client on the same machine; medians; ratios are what to read.", "",
         *table(["cell", "step", "ratel MB/s", "Kafka MB/s", "ratio", "ratel CPU s/GB",
-                "Kafka CPU s/GB", "ratel peak MiB", "Kafka peak MiB"], throughput_rows(outcome)),
+                "Kafka CPU s/GB", "ratel cores", "Kafka cores", "ratel peak MiB",
+                "Kafka peak MiB"], throughput_rows(outcome)),
         "", "![throughput](performance-throughput.svg)", "", "![cpu](performance-cpu.svg)", "",
         "Latency in ms at a fixed rate, counted from the moment a record was due:", "",
         *table(["cell", "server", "ack p50", "p99", "p99.9", "end to end p50", "p99", "p99.9"],

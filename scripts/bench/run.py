@@ -63,12 +63,13 @@ class Bench:
 
     def load(self, server, mode, **arguments):
         words = [f"{key}={value}" for key, value in arguments.items()]
+        cpu_before = server.cpu_s()
         done = subprocess.run(
             [self.options.load, mode, f"servers={server.servers}", f"pid={server.pid}", *words],
             capture_output=True, text=True, timeout=600)
         if done.returncode != 0:
             raise RuntimeError(f"{server.name}: load {mode} {words}: {done.stderr.strip()}")
-        return json.loads(done.stdout)
+        return json.loads(done.stdout) | {"server_cpu_s": server.cpu_s() - cpu_before}
 
     def warm(self, seconds):
         """A JVM is slow until it has compiled what is hot."""

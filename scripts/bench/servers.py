@@ -94,8 +94,10 @@ class Server:
         self.process.wait(timeout=60)
 
     def cpu_s(self):
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """CPU seconds so far, of ended threads too. The process's own clock counts nanoseconds;
+        /proc counts ticks of 10 ms, a fifth of what a short run takes."""
+        process_clock = (~self.pid << 3) | 2
+        return time.clock_gettime(process_clock)
 
     def rss_mib(self, field="VmRSS"):
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
