@@ -333,15 +333,17 @@ impl<'a> Writer<'a> {
         let Some(Slice::File(range)) = self.sending.front_mut() else {
             return Ok(());
         };
-        let step = range.len.min(SENDFILE_STEP_BYTES);
-        if self.warm_end < range.position + step as u64 {
+        // One look serves all the calls that a step takes: a socket has room for part of it.
+        if self.warm_end <= range.position {
+            let step = range.len.min(SENDFILE_STEP_BYTES);
             if page_cache::is_cold(range, step) {
                 page_cache::warm(range.clone(), step).await;
             }
             self.warm_end = range.position + step as u64;
         }
         // No further than what was looked at.
-        let step = usize::try_from(self.warm_end - range.position).unwrap_or(step);
+        let step = usize::try_from(self.warm_end - range.position).unwrap_or(SENDFILE_STEP_BYTES);
+        let step = range.len.min(step);
         let stream: &TcpStream = self.socket.as_ref();
         let waiting = Waiting {
             stream,
