@@ -10,7 +10,6 @@ use super::changes::Changes;
 use super::deadlines::DelayEnd;
 use super::queue::{Queue, RECORD_BATCHES_MAX};
 use super::record::{Record, Snapshot, StateBatch, Update};
-use super::runs::State;
 use super::{Acknowledge, Acquire, Action, Event, QueueKey, Reply};
 use crate::clock::Timestamp;
 use crate::coordinator::{Applied, Effects, LogEnds, Machine, Ticket};
@@ -19,8 +18,6 @@ use crate::coordinator::{Applied, Effects, LogEnds, Machine, Ticket};
 pub const RUNS_MAX: usize = 1_000_000;
 /// Queues of one shard.
 const QUEUES_MAX: usize = 100_000;
-/// The longest that a delay of before a restart may still last, ms: 12 h.
-const DELAY_MAX_MS: i64 = 12 * 60 * 60 * 1000;
 
 /// The queues of one shard.
 pub struct ShareMachine {
@@ -477,21 +474,16 @@ impl Machine for ShareMachine {
 
     fn start(&mut self, now: Timestamp, ends: &LogEnds, out: &mut Effects<Self>) {
         self.cut(now, ends, out);
+        let mut found = Vec::new();
         for (key, queue) in &mut self.queues {
-            let delayed = queue.runs.iter();
-            for (first, run) in delayed.filter(|(_, run)| run.state == State::Delayed) {
-                let left_ms = run.until_ms.saturating_sub(now.wall_ms);
-                let until_ms = now.monotonic_ms + left_ms.clamp(0, DELAY_MAX_MS);
-                let end = DelayEnd(run.until_ms);
-                queue
-                    .delays
-                    .push(until_ms, first, run.last, end, &queue.runs);
-            }
+            queue.begin_delays(now, &mut found);
             let ranges = queue.archiving();
             if !ranges.is_empty() {
                 let key = key.clone();
                 out.act(Action::DeadLetter { key, ranges });
             }
+            // Who waited when the machine before this one was lost: its leases are free now.
+            out.act(Action::Wake(key.clone()));
         }
         for key in self.keys(|_| true) {
             self.arm(&key);

@@ -11,6 +11,7 @@ use super::members::Members;
 use super::record::{Durable, Snapshot, StateBatch, Update};
 use super::runs::{Run, Runs, State, records_in};
 use super::{Depth, QueueConfig};
+use crate::clock::Timestamp;
 
 /// Batches in one record; more are split.
 pub const RECORD_BATCHES_MAX: usize = 10_000;
@@ -18,6 +19,8 @@ pub const RECORD_BATCHES_MAX: usize = 10_000;
 const SNAPSHOT_WEIGHT: u64 = 4;
 /// ... and there are at least this many of them.
 const SNAPSHOT_UPDATES_MIN: u32 = 500;
+/// The longest that a delay of before a restart may still last, ms: 12 h.
+const DELAY_MAX_MS: i64 = 12 * 60 * 60 * 1000;
 
 /// What was counted since the server's start.
 #[derive(Debug, Default)]
@@ -278,6 +281,19 @@ impl Queue {
         let lease = self.leases.next(&self.runs);
         let delay = self.delays.next(&self.runs);
         lease.into_iter().chain(delay).min()
+    }
+
+    /// After a restart: let delays last as long as they still should, and those that are over
+    /// end.
+    pub fn begin_delays(&mut self, now: Timestamp, found: &mut Vec<(i64, Run)>) {
+        let runs = self.runs.iter();
+        for (first, run) in runs.filter(|(_, run)| run.state == State::Delayed) {
+            let left_ms = run.until_ms.saturating_sub(now.wall_ms);
+            let until_ms = now.monotonic_ms + left_ms.clamp(0, DELAY_MAX_MS);
+            let end = DelayEnd(run.until_ms);
+            self.delays.push(until_ms, first, run.last, end, &self.runs);
+        }
+        self.end_delays(now.monotonic_ms, found);
     }
 
     /// Let delays that are over end. Whether there were any.

@@ -288,7 +288,7 @@ pub fn snapshot_of(machine: &ShareMachine) -> Vec<Record> {
     records
 }
 
-fn span(&(first, last): &(i64, i64)) -> Span {
+pub fn span(&(first, last): &(i64, i64)) -> Span {
     Span {
         first: Offset::new(first),
         last: Offset::new(last),

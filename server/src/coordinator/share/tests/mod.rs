@@ -3,5 +3,8 @@
 mod acknowledging;
 mod acquiring;
 mod bench;
+mod format;
 mod leases;
+mod random;
 mod restarts;
+mod whole;
