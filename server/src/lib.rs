@@ -10,6 +10,7 @@ pub mod clock;
 pub mod config;
 pub mod config_resource;
 pub mod coordinator;
+pub mod dead_letters;
 pub mod disk_space;
 pub mod error;
 pub mod fetch_sessions;

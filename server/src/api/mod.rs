@@ -249,7 +249,7 @@ mod produce;
 mod sync_group;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
