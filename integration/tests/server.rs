@@ -575,3 +575,48 @@ fn commit_four(server: &ServerProcess) {
         .commit(&offsets, CommitMode::Sync)
         .expect("committed");
 }
+
+#[test]
+fn a_second_signal_ends_the_server_at_once_and_nothing_acknowledged_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = ServerProcess::start(dir.path());
+    let sent = 100;
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", server.addr().to_string())
+        .set("acks", "all")
+        .create()
+        .unwrap();
+    for number in 0..sent {
+        let value = format!("{number}");
+        producer
+            .send(BaseRecord::<(), _>::to("kept").payload(&value))
+            .unwrap();
+    }
+    producer.flush(Duration::from_secs(20)).unwrap();
+    assert_eq!(producer.in_flight_count(), 0);
+
+    // Both signals are there before the server can look at either.
+    let pid = Pid::from_raw(i32::try_from(server.id().unwrap()).unwrap()).unwrap();
+    for signal in [Signal::STOP, Signal::INT] {
+        kill_process(pid, signal).unwrap();
+    }
+    let stopping = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(50));
+        kill_process(pid, Signal::CONT).unwrap();
+    });
+    let status = server.stop();
+    stopping.join().unwrap();
+    assert_eq!(status.code(), Some(1), "{}", server.log());
+    assert!(server.log().contains("ended at once by a second signal"));
+
+    server.restart();
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", server.addr().to_string())
+        .set("group.id", "g")
+        .create()
+        .unwrap();
+    let (first, end) = consumer
+        .fetch_watermarks("kept", 0, Duration::from_secs(20))
+        .unwrap();
+    assert_eq!((first, end), (0, sent));
+}

@@ -104,6 +104,10 @@ pub mod testing {
 
         fn upkeep(&self, _: i64) {}
 
+        fn cuts(&self) -> u64 {
+            0
+        }
+
         fn complaints(&self) -> Vec<String> {
             Vec::new()
         }

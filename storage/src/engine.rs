@@ -257,6 +257,9 @@ pub trait Engine: Send + Sync + 'static {
     /// Blocking: call it from a thread that may block.
     fn upkeep(&self, now_ms: i64);
 
+    /// How many logs lost a torn or unsynced tail to recovery since the engine was opened (DC6).
+    fn cuts(&self) -> u64;
+
     /// Why the engine cannot be relied upon, one sentence each; empty when all is well.
     fn complaints(&self) -> Vec<String>;
 

@@ -1,9 +1,8 @@
 //! FindCoordinator (key 10), versions 0 to 6: who looks after a group.
 //!
-//! This server looks after all groups, from the moment it listens (G-1). Share groups are refused
-//! with a sentence until they work. A transactional id is led here too, though transactions do not
-//! work yet: a producer that finds no coordinator looks for ever, while InitProducerId refuses it
-//! once and for all.
+//! This server looks after all groups, from the moment it listens (G-1). Share groups and
+//! transactional ids are refused with a sentence until they work: the Java producer shows it to
+//! its user. (InitProducerId refuses a transactional id too, but has no room for a sentence.)
 //! - v0: groups only; v1: key type (0 group, 1 transactional id), error message, throttle time
 //! - v3: flexible; v4: many keys, an answer for each
 //! - v5: TRANSACTION_ABORTABLE, never given here; v6: key type 2, share groups
@@ -46,7 +45,10 @@ impl Api for FindCoordinator {
 
 fn find(cx: &Context, key: StrBytes, key_type: i8) -> Coordinator {
     let refusal = match key_type {
-        GROUP | TRANSACTION => None,
+        GROUP => None,
+        TRANSACTION => {
+            Some("This server does not have transactions yet: leave transactional.id out.")
+        }
         SHARE if cx.version >= 6 => Some("This server does not have share groups yet."),
         _ => Some("There is no such type of key."),
     };
@@ -122,7 +124,16 @@ mod tests {
     #[tokio::test]
     async fn g_1_other_keys_are_refused_with_a_sentence() {
         let bench = Bench::with_groups(Config::default()).await;
-        for (version, key_type) in [(1, 3), (3, 2), (4, 2), (5, 2), (6, 2), (6, 3)] {
+        for (version, key_type) in [
+            (1, 1),
+            (1, 3),
+            (3, 2),
+            (4, 1),
+            (5, 2),
+            (6, 1),
+            (6, 2),
+            (6, 3),
+        ] {
             let request = FindCoordinatorRequest::default().with_key_type(key_type);
             let request = if version < 4 {
                 request.with_key("t".into())

@@ -258,6 +258,10 @@ impl Engine for TestEngine {
 
     fn upkeep(&self, _now_ms: i64) {}
 
+    fn cuts(&self) -> u64 {
+        0
+    }
+
     fn complaints(&self) -> Vec<String> {
         Vec::new()
     }

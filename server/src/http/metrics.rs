@@ -191,7 +191,7 @@ fn topics(page: &mut Page, broker: &Broker, by_partition: bool) {
         })
         .collect();
     offsets(page, &shown, by_partition);
-    damage(page, &shown);
+    damage(page, broker, &shown);
 }
 
 fn traffic(page: &mut Page, broker: &Broker, topics: &[Arc<Topic>]) {
@@ -278,20 +278,19 @@ fn offsets(page: &mut Page, shown: &[Shown], by_partition: bool) {
     }
 }
 
-fn damage(page: &mut Page, shown: &[Shown]) {
+fn damage(page: &mut Page, broker: &Broker, shown: &[Shown]) {
     let damaged = shown
         .iter()
         .filter_map(|shown| shown.partition.as_ref())
         .filter(|partition| partition.damage().is_some())
         .count();
-    if damaged > 0 {
-        page.family(
-            "ratel_corruption_total",
-            Type::Gauge,
-            "What was found damaged, by kind.",
-        )
-        .sample(&[("kind", "partition_read_only")], damaged);
-    }
+    let mut family = page.family(
+        "ratel_corruption_total",
+        Type::Counter,
+        "Damage found since the start: logs whose torn tail was cut, partitions made read-only.",
+    );
+    family.sample(&[("kind", "tail_cut")], broker.engine.cuts());
+    family.sample(&[("kind", "partition_read_only")], damaged);
     let unavailable = shown.iter().filter(|shown| shown.partition.is_none());
     page.single(
         "redpanda_cluster_unavailable_partitions",

@@ -123,6 +123,7 @@ pub(crate) struct Shared {
     pub rolled: AtomicBool,
     /// Whether the disk was full since the last upkeep.
     pub is_full: AtomicBool,
+    cuts: AtomicU64,
     cut_bytes: AtomicU64,
     /// How many checkpoints were begun, and which of them was written last.
     pub checkpoints_begun: AtomicU64,
@@ -211,6 +212,7 @@ impl LocalEngine {
                 last_epoch: boot.last_epoch,
                 rolled: AtomicBool::new(false),
                 is_full: AtomicBool::new(false),
+                cuts: AtomicU64::new(0),
                 cut_bytes: AtomicU64::new(0),
                 checkpoints_begun: AtomicU64::new(0),
                 checkpoints_written: AtomicU64::new(0),
@@ -266,6 +268,7 @@ impl Shared {
     }
 
     fn note_cut(&self, bytes: u64) {
+        self.cuts.fetch_add(1, Ordering::Relaxed);
         self.cut_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 }
@@ -328,6 +331,10 @@ impl Engine for LocalEngine {
 
     fn upkeep(&self, now_ms: i64) {
         self.upkeep_now(now_ms);
+    }
+
+    fn cuts(&self) -> u64 {
+        self.shared.cuts.load(Ordering::Relaxed)
     }
 
     fn complaints(&self) -> Vec<String> {

@@ -243,6 +243,7 @@ fn ft_6_a_flipped_bit_in_the_tail_cuts_there_or_makes_it_read_only() {
                 "byte {at}"
             );
             assert!(rig.engine.cut_bytes() > 0);
+            assert_eq!(rig.engine.cuts(), 1);
         }
     }
 }

@@ -238,7 +238,8 @@ fn ft_6_flips_in_the_middle_never_shorten_the_log_silently() {
         .filter(|entry| entry.name.ends_with(".log"))
         .collect();
     let mut seed = 42_u64;
-    for round in 0..200 {
+    println!("2,000 flips, seed {seed}");
+    for round in 0..2000 {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         let entry = &logs[usize::try_from(seed >> 33).unwrap() % logs.len()];
         let at = (seed >> 17) % entry.len;
