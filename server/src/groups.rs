@@ -1,25 +1,58 @@
 //! The handle of all groups: one shard for each partition of `__consumer_offsets`, found by
 //! Kafka's own rule.
 
+use std::collections::BTreeSet;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ratel_protocol::ErrorCode;
-use ratel_storage::{Engine, Offset, PartitionId, TopicId};
+use ratel_storage::{Engine, Offset, PartitionId};
 
 use crate::catalog::{Catalog, Change};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::coordinator::LogEnds;
 use crate::coordinator::catalog::{OFFSETS_TOPIC, Topic, View};
-use crate::coordinator::group::{Action, Event, GroupMachine, Limits, Listed, Reply, Survey};
+use crate::coordinator::group::{
+    Action, Event, GroupMachine, Limits, Listed, QueueEvent, QueueTopics, Reply, Survey, TopicNow,
+};
 use crate::coordinator::router::shard_of;
 use crate::coordinator::runtime::{CHECKPOINT_BYTES_MIN, Setup, Shard, Shell, State};
+
+/// Where the queues of share groups are, as far as groups need them.
+pub trait Queues: Send + Sync + 'static {
+    /// Make the queues of a group on these partitions where they are not there yet, each from the
+    /// offset that the group's configuration says. Ends when they are durable.
+    fn initialize(&self, group: Arc<str>, topics: QueueTopics) -> Outcome;
+
+    /// Delete all queues of a group. Ends when that is durable.
+    fn delete_group(&self, group: Arc<str>) -> Outcome;
+}
+
+/// What becomes of something that was asked of the queues.
+pub type Outcome = Pin<Box<dyn Future<Output = Result<(), ErrorCode>> + Send>>;
+
+/// A server without queues: share groups go on asking for theirs.
+pub struct NoQueues;
+
+impl Queues for NoQueues {
+    fn initialize(&self, _: Arc<str>, _: QueueTopics) -> Outcome {
+        Box::pin(std::future::ready(Err(ErrorCode::CoordinatorNotAvailable)))
+    }
+
+    fn delete_group(&self, _: Arc<str>) -> Outcome {
+        Box::pin(std::future::ready(Err(ErrorCode::CoordinatorNotAvailable)))
+    }
+}
 
 /// All groups. Cheap to clone.
 #[derive(Clone)]
 pub struct Groups {
     shards: Arc<[Shard<GroupMachine>]>,
+    /// Whether any share group has asked for a topic: nobody else cares for news of topics.
+    curious: Arc<AtomicBool>,
 }
 
 impl Groups {
@@ -33,14 +66,20 @@ impl Groups {
         catalog: &Catalog,
         config: &Config,
         clock: Arc<dyn Clock>,
+        queues: Arc<dyn Queues>,
     ) -> Result<Self, String> {
         let topic = catalog.internal_topic(OFFSETS_TOPIC).await;
         let topic = topic.map_err(|code| format!("{OFFSETS_TOPIC} cannot be made: {code}"))?;
-        let groups = Self::open(engine, catalog.view.clone(), &topic, config, clock).await?;
-        let deleted = groups.clone();
+        let view = catalog.view.clone();
+        let groups = Self::open(engine, view.clone(), &topic, config, clock, queues).await?;
+        let told = groups.clone();
         catalog.listen(move |change| {
-            if let Change::Deleted(topic) = change {
-                deleted.topic_deleted(topic.id);
+            let (Change::Published(topic) | Change::Deleted(topic)) = change;
+            if matches!(change, Change::Deleted(_)) {
+                told.tell_all(&Event::TopicDeleted(topic.id));
+            }
+            if told.curious.load(Ordering::SeqCst) {
+                told.tell_all(&Event::Topics(vec![look_up(&view, &topic.name)]));
             }
         });
         Ok(groups)
@@ -53,7 +92,9 @@ impl Groups {
         topic: &Topic,
         config: &Config,
         clock: Arc<dyn Clock>,
+        queues: Arc<dyn Queues>,
     ) -> Result<Self, String> {
+        let curious = Arc::new(AtomicBool::new(false));
         let limits = Arc::new(Limits::from(config));
         let mut shards = Vec::new();
         for index in 0..topic.partitions {
@@ -71,6 +112,8 @@ impl Groups {
                 shell: GroupShell {
                     engine: engine.clone(),
                     view: view.clone(),
+                    queues: queues.clone(),
+                    curious: curious.clone(),
                 },
                 partition,
                 clock: clock.clone(),
@@ -84,6 +127,7 @@ impl Groups {
         }
         Ok(Self {
             shards: shards.into(),
+            curious,
         })
     }
 
@@ -92,6 +136,7 @@ impl Groups {
     pub(crate) fn detached() -> Self {
         Self {
             shards: Arc::default(),
+            curious: Arc::default(),
         }
     }
 
@@ -158,10 +203,9 @@ impl Groups {
         shards.map(|shard| shard.send(event.clone())).collect()
     }
 
-    /// A topic is gone: what was committed for it goes too (O-10).
-    fn topic_deleted(&self, topic: TopicId) {
+    fn tell_all(&self, event: &Event) {
         for shard in &*self.shards {
-            shard.tell(Event::TopicDeleted(topic));
+            shard.tell(event.clone());
         }
     }
 
@@ -186,15 +230,56 @@ impl Groups {
     }
 }
 
-/// What a shard sees of the world: where the logs end that its offsets point into.
+/// A topic as the view shows it, with a version that is not newer than what was seen.
+pub fn look_up(view: &View, name: &Arc<str>) -> TopicNow {
+    let version = view.version();
+    let topic = view.topic(name);
+    TopicNow {
+        name: name.clone(),
+        version,
+        topic: topic.map(|topic| (topic.id, topic.partitions)),
+    }
+}
+
+/// What a shard sees of the world: the logs that its offsets point into, the topics that its share
+/// groups read, and their queues.
 struct GroupShell {
     engine: Arc<dyn Engine>,
     view: Arc<View>,
+    queues: Arc<dyn Queues>,
+    curious: Arc<AtomicBool>,
+}
+
+impl GroupShell {
+    /// From here on the listener tells of every change; what is seen here is not older than the
+    /// last change that it did not tell.
+    fn find(&self, names: impl IntoIterator<Item = Arc<str>>) -> Vec<TopicNow> {
+        self.curious.store(true, Ordering::SeqCst);
+        let names = names.into_iter();
+        names.map(|name| look_up(&self.view, &name)).collect()
+    }
 }
 
 impl Shell<GroupMachine> for GroupShell {
-    async fn perform(&self, _shard: &Shard<GroupMachine>, action: Action) {
-        match action {}
+    /// Queues are made before the answer goes that gives them to a member: what is produced after
+    /// it will be in them.
+    async fn perform(&self, shard: &Shard<GroupMachine>, action: Action) {
+        let (group, event) = match action {
+            Action::FindTopics(names) => {
+                return shard.tell(Event::Topics(self.find(names)));
+            }
+            Action::InitializeQueues { group, topics } => {
+                let made = self.queues.initialize(group.clone(), topics.clone()).await;
+                let event = failed(&group, made).unwrap_or(QueueEvent::Initialized(topics));
+                (group, event)
+            }
+            Action::DeleteQueues { group } => {
+                let gone = self.queues.delete_group(group.clone()).await;
+                let event = failed(&group, gone).unwrap_or(QueueEvent::Gone);
+                (group, event)
+            }
+        };
+        shard.tell(Event::Queues(group, event));
     }
 
     fn ends(&self, machine: &GroupMachine) -> LogEnds {
@@ -209,6 +294,16 @@ impl Shell<GroupMachine> for GroupShell {
                 ends.ends.insert(partition, end);
             }
         });
+        let names: BTreeSet<_> = machine.topic_names().collect();
+        if !names.is_empty() {
+            ends.topics = self.find(names);
+        }
         ends
     }
+}
+
+fn failed(group: &str, outcome: Result<(), ErrorCode>) -> Option<QueueEvent> {
+    let code = outcome.err()?;
+    tracing::warn!(group, "its queues are not as they should be yet: {code}");
+    Some(QueueEvent::Failed)
 }

@@ -20,7 +20,7 @@ pub struct DescribeGroups;
 
 /// What a client may do with a group where nothing is forbidden: bit n is operation n of KIP-430
 /// (read, delete, describe, describe and alter configurations).
-const GROUP_OPERATIONS: i32 = 0b1101_0100_1000;
+pub(super) const GROUP_OPERATIONS: i32 = 0b1101_0100_1000;
 
 impl Api for DescribeGroups {
     type Request = DescribeGroupsRequest;

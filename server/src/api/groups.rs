@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use ratel_protocol::{ErrorCode, StrBytes};
 
+use super::Context;
+
 /// Events of one request that may be under way at once.
 const UNDER_WAY_MAX: usize = 256;
 
@@ -18,6 +20,11 @@ pub(super) fn own(text: &str) -> Arc<str> {
 /// [`own`] of what may not be there.
 pub(super) fn own_or_none(text: Option<&StrBytes>) -> Option<Arc<str>> {
     text.map(|text| own(text))
+}
+
+/// The client's address as Kafka shows it: a Java address without a name.
+pub(super) fn client_host(cx: &Context) -> Arc<str> {
+    format!("/{}", cx.session.peer.ip().to_canonical()).into()
 }
 
 /// Text for an answer.

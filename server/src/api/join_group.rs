@@ -8,7 +8,6 @@
 
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use ratel_protocol::messages::join_group_response::JoinGroupResponseMember;
@@ -16,7 +15,7 @@ use ratel_protocol::messages::{JoinGroupRequest, JoinGroupResponse};
 use ratel_protocol::{ApiKey, ErrorCode, StrBytes};
 use uuid::Uuid;
 
-use super::groups::{STRANGE, own, own_or_none, text};
+use super::groups::{STRANGE, client_host, own, own_or_none, text};
 use super::{Api, Context, Later};
 use crate::coordinator::group::{Event, Join, Joined, Protocol, Reply};
 
@@ -71,11 +70,6 @@ fn event(cx: &Context, request: &JoinGroupRequest) -> Join {
         can_skip_assignment: cx.version >= 9,
         fresh: Uuid::new_v4(),
     }
-}
-
-/// The client's address as Kafka shows it: a Java address without a name.
-fn client_host(cx: &Context) -> Arc<str> {
-    format!("/{}", cx.session.peer.ip().to_canonical()).into()
 }
 
 fn joined_response(joined: Joined) -> JoinGroupResponse {

@@ -246,6 +246,8 @@ mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
+mod share_group_describe;
+mod share_group_heartbeat;
 mod sync_group;
 
 #[cfg(test)]
@@ -293,4 +295,6 @@ pub const ROUTES: &[Route] = &[
     Route::of::<describe_producers::DescribeProducers>(),         // 61
     Route::of::<list_config_resources::ListConfigResources>(),    // 74
     Route::of::<describe_topic_partitions::DescribeTopicPartitions>(), // 75
+    Route::of::<share_group_heartbeat::ShareGroupHeartbeat>(),    // 76
+    Route::of::<share_group_describe::ShareGroupDescribe>(),      // 77
 ];

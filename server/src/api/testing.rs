@@ -15,7 +15,7 @@ use crate::catalog::Catalog;
 use crate::clock::{Clock, ManualClock, Timestamp};
 use crate::config::Config;
 use crate::coordinator::catalog::{OFFSETS_TOPIC, Topic};
-use crate::groups::Groups;
+use crate::groups::{Groups, NoQueues};
 use crate::net::Session;
 
 /// The wall time at which the tests' clocks begin, ms.
@@ -104,6 +104,7 @@ impl Bench {
             &topic,
             &broker.config,
             broker.clock.clone(),
+            Arc::new(NoQueues),
         );
         let groups = groups.await.expect("groups");
         let broker = Arc::get_mut(&mut bench.broker);

@@ -48,11 +48,13 @@ pub struct Applied {
     pub timestamp_ms: i64,
 }
 
-/// The ends of the logs that a machine's state may point into (DC7).
+/// What a machine's state may point to, as it is when the machine begins (DC7).
 #[derive(Debug, Clone, Default)]
 pub struct LogEnds {
     /// One past the last record of each partition that exists.
     pub ends: HashMap<PartitionId, Offset>,
+    /// The topics that its state names, whether they exist or not.
+    pub topics: Vec<group::TopicNow>,
 }
 
 /// A record of a machine's log: key and value bytes in the format that other tools read.

@@ -16,7 +16,7 @@ use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::fetch_sessions::FetchSessions;
-use crate::groups::Groups;
+use crate::groups::{Groups, NoQueues};
 use crate::metrics::Metrics;
 use crate::producer_ids::ProducerIds;
 
@@ -41,7 +41,8 @@ pub(super) async fn open(
     let catalog = Catalog::start(engine.clone(), config.clone(), clock.clone())
         .await
         .map_err(StartError::Recovery)?;
-    let groups = Groups::start(engine.clone(), &catalog, &config, clock.clone())
+    let queues = Arc::new(NoQueues);
+    let groups = Groups::start(engine.clone(), &catalog, &config, clock.clone(), queues)
         .await
         .map_err(StartError::Recovery)?;
     metrics.recovered(clock.monotonic_us().saturating_sub(began_us));

@@ -64,7 +64,7 @@ impl GroupMachine {
                 .turn(now, &event.group, out, |group, turn| {
                     group.check_commit(turn, event)
                 })
-                .unwrap_or(Ok(()));
+                .unwrap_or(Err(ErrorCode::GroupIdNotFound));
         }
         if event.generation < 0 {
             self.make(&event.group)
@@ -114,16 +114,17 @@ impl GroupMachine {
         event: &DeleteOffsets,
         out: &mut Effects<Self>,
     ) {
-        let Some(group) = self.groups.get(&event.group) else {
+        let found = self.groups.get(&event.group);
+        let Some((group, classic)) = found.and_then(|group| Some((group, group.classic()?))) else {
             return out.refuse(ticket, ErrorCode::GroupIdNotFound);
         };
-        if let Err(error) = group.classic().check_delete_offsets() {
+        if let Err(error) = classic.check_delete_offsets() {
             return out.refuse(ticket, error);
         }
         let mut results = Vec::with_capacity(event.offsets.len());
         let mut records = Vec::new();
         for (topic, partition) in &event.offsets {
-            if group.classic().is_subscribed(topic) {
+            if classic.is_subscribed(topic) {
                 results.push(Err(ErrorCode::GroupSubscribedToTopic));
                 continue;
             }

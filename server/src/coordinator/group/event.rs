@@ -11,6 +11,9 @@ use ratel_storage::TopicId;
 use uuid::Uuid;
 
 use super::record::Committed;
+use super::share::{
+    QueueEvent, ShareBeat, ShareDescription, ShareHeartbeat, ShareQueueList, TopicNow,
+};
 
 /// What may happen.
 #[derive(Debug, Clone)]
@@ -39,6 +42,14 @@ pub enum Event {
     Survey,
     /// A topic is gone.
     TopicDeleted(TopicId),
+    /// A member of a share group is alive, joins or leaves. Replies [`Reply::ShareBeat`].
+    ShareHeartbeat(ShareHeartbeat),
+    /// A share group is looked at. Replies [`Reply::ShareDescribed`].
+    DescribeShare(Arc<str>),
+    /// Something happens to a share group's queues.
+    Queues(Arc<str>, QueueEvent),
+    /// Topics that share groups may read were made, grew or went.
+    Topics(Vec<TopicNow>),
 }
 
 /// What is answered.
@@ -66,6 +77,12 @@ pub enum Reply {
     Listed(Vec<Listed>),
     /// The shard's groups with their offsets.
     Surveyed(Vec<Survey>),
+    /// What a share group's member is told.
+    ShareBeat(ShareBeat),
+    /// A share group, as it is.
+    ShareDescribed(ShareDescription),
+    /// A share group's queues.
+    ShareQueues(ShareQueueList),
 }
 
 /// A wish to join.
@@ -290,7 +307,7 @@ pub struct Listed {
     pub protocol_type: Arc<str>,
     /// Its state.
     pub state: &'static str,
-    /// Its kind: `classic`.
+    /// Its kind: `classic` or `share`.
     pub kind: &'static str,
 }
 
@@ -299,6 +316,8 @@ pub struct Listed {
 pub struct Survey {
     /// The group.
     pub group: Arc<str>,
+    /// Its kind: `classic` or `share`.
+    pub kind: &'static str,
     /// Its state.
     pub state: &'static str,
     /// How many members it has.

@@ -1,5 +1,6 @@
 //! What groups may do at most, out of the configuration.
 
+use super::share::ShareSettings;
 use crate::config::Config;
 
 /// Limits and timeouts of groups. Kafka's names stand in [`Config`].
@@ -25,6 +26,8 @@ pub struct Limits {
     pub offsets_retention_ms: i64,
     /// How often expired offsets are looked for, ms.
     pub offsets_check_interval_ms: i64,
+    /// How share groups treat their members until a heartbeat says otherwise.
+    pub share: ShareSettings,
 }
 
 /// Member ids that were given out and not come back with, in one group: without a limit they
@@ -38,6 +41,8 @@ pub const STRING_BYTES_MAX: usize = i16::MAX as usize;
 pub const NEW_MEMBER_TIMEOUT_MS: i64 = 300_000;
 /// Records of one round of upkeep; more follow in the next.
 pub const UPKEEP_RECORDS: usize = 5000;
+/// After this time, what could not be done about a share group's queues is tried again, ms.
+pub const QUEUES_RETRY_MS: i64 = 1000;
 /// Between two such rounds, ms.
 pub const UPKEEP_PAUSE_MS: i64 = 100;
 
@@ -54,6 +59,7 @@ impl From<&Config> for Limits {
             offset_metadata_max: config.offset_metadata_max_bytes.min(STRING_BYTES_MAX),
             offsets_retention_ms: config.offsets_retention_minutes.saturating_mul(60_000),
             offsets_check_interval_ms: config.offsets_retention_check_interval_ms.max(1),
+            share: ShareSettings::default(),
         }
     }
 }

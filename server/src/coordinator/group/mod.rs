@@ -1,4 +1,4 @@
-//! Consumer groups and committed offsets: one machine for each partition of
+//! Groups and committed offsets: one machine for each partition of
 //! `__consumer_offsets`.
 //!
 //! Hard state, changed by records alone: committed offsets, and each group's metadata at its last
@@ -12,6 +12,7 @@ mod limits;
 mod members;
 mod offsets;
 mod record;
+mod share;
 mod subscription;
 mod timers;
 mod turn;
@@ -25,6 +26,7 @@ use ratel_storage::{PartitionId, TopicId};
 
 use self::classic::Classic;
 use self::offsets::Offsets;
+use self::share::{Share, Topics};
 use self::timers::Timers;
 use self::turn::{Answer, Timer, Turn};
 use super::{Applied, Effects, LogEnds, Machine, Ticket};
@@ -35,10 +37,35 @@ pub use event::{
     Heartbeat, Join, Joined, JoinedMember, Leave, Listed, Protocol, Reply, Survey, Sync, Synced,
 };
 pub use limits::Limits;
-pub use record::{Committed, GroupMetadata, MemberMetadata, Record};
+pub use record::{
+    Assignment, Committed, GroupMetadata, MemberMetadata, QueueTopic, Record, ShareRecord,
+};
+pub use share::{
+    QueueEvent, QueueTopics, ShareBeat, ShareDescription, ShareHeartbeat, ShareMemberDescription,
+    ShareQueueList, ShareSettings, TopicNow, partitions_of,
+};
 
-/// What a group asks of the shell: nothing so far.
-pub type Action = std::convert::Infallible;
+/// What a group asks of the shell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Look these topics up, then tell [`Event::Topics`].
+    FindTopics(Vec<Arc<str>>),
+    /// Make the queues of these partitions, where they are not there, then tell
+    /// [`QueueEvent::Initialized`] or [`QueueEvent::Failed`]. Issued again after a restart if the
+    /// outcome is not known.
+    InitializeQueues {
+        /// The share group.
+        group: Arc<str>,
+        /// Topics and their partitions.
+        topics: QueueTopics,
+    },
+    /// Delete all queues of a group, then tell [`QueueEvent::Gone`] or [`QueueEvent::Failed`].
+    /// Issued again after a restart if the outcome is not known.
+    DeleteQueues {
+        /// The share group.
+        group: Arc<str>,
+    },
+}
 
 /// The protocols that a group can live by.
 #[derive(Debug, Clone)]
@@ -46,6 +73,8 @@ enum Kind {
     /// Members join and sync; a leader among them assigns. Also a group without members that
     /// only stores offsets.
     Classic(Classic),
+    /// Members send heartbeats; the group assigns.
+    Share(Share),
 }
 
 /// A group.
@@ -70,19 +99,60 @@ impl Default for Group {
 }
 
 impl Group {
-    fn classic(&self) -> &Classic {
-        let Kind::Classic(classic) = &self.kind;
-        classic
+    fn classic(&self) -> Option<&Classic> {
+        match &self.kind {
+            Kind::Classic(classic) => Some(classic),
+            Kind::Share(_) => None,
+        }
     }
 
-    fn classic_mut(&mut self) -> &mut Classic {
-        let Kind::Classic(classic) = &mut self.kind;
-        classic
+    fn classic_mut(&mut self) -> Option<&mut Classic> {
+        match &mut self.kind {
+            Kind::Classic(classic) => Some(classic),
+            Kind::Share(_) => None,
+        }
     }
 
     /// Nothing written down and nobody in it.
     fn is_gone(&self) -> bool {
-        self.metadata.is_none() && self.offsets.is_empty() && self.classic().is_vacant()
+        self.metadata.is_none()
+            && self.offsets.is_empty()
+            && match &self.kind {
+                Kind::Classic(classic) => classic.is_vacant(),
+                Kind::Share(share) => share.is_gone(),
+            }
+    }
+
+    /// Kafka's names of its state and kind.
+    fn names(&self) -> (&'static str, &'static str) {
+        match &self.kind {
+            Kind::Classic(classic) => (classic.state().name(), "classic"),
+            Kind::Share(share) => (share.state(), "share"),
+        }
+    }
+
+    fn protocol_type(&self) -> Arc<str> {
+        match &self.kind {
+            Kind::Classic(classic) => classic.protocol_type(),
+            Kind::Share(_) => "share".into(),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match &self.kind {
+            Kind::Classic(classic) => classic.members().len(),
+            Kind::Share(share) => share.len(),
+        }
+    }
+
+    /// Take in a record of a share group. A classic group that is there is not overwritten.
+    fn apply_share(&mut self, record: &ShareRecord) {
+        if self.is_gone() {
+            self.kind = Kind::Share(Share::default());
+        }
+        if let Kind::Share(share) = &mut self.kind {
+            share.apply(record);
+        }
     }
 }
 
@@ -95,6 +165,8 @@ pub struct GroupMachine {
     gone: BTreeSet<TopicId>,
     /// The group at which the next round of the search for expired offsets goes on.
     expire_from: Option<Arc<str>>,
+    /// The topics that share groups read.
+    topics: Topics,
 }
 
 impl GroupMachine {
@@ -106,6 +178,7 @@ impl GroupMachine {
             timers: Timers::default(),
             gone: BTreeSet::new(),
             expire_from: None,
+            topics: Topics::default(),
         }
     }
 
@@ -121,7 +194,18 @@ impl GroupMachine {
         }
     }
 
-    /// Let one group do something, write down what it says must be, then send its answers.
+    /// The names of the topics that share groups speak of, some more than once.
+    pub fn topic_names(&self) -> impl Iterator<Item = Arc<str>> {
+        self.groups.values().flat_map(|group| {
+            let names = match &group.kind {
+                Kind::Share(share) => Some(share.topic_names()),
+                Kind::Classic(_) => None,
+            };
+            names.into_iter().flatten()
+        })
+    }
+
+    /// Let one classic group do something, write down what it says must be, then send its answers.
     fn turn<T>(
         &mut self,
         now: Timestamp,
@@ -131,10 +215,11 @@ impl GroupMachine {
     ) -> Option<T> {
         let group = self.groups.get_mut(id)?;
         let mut turn = Turn::new(now, id, &self.limits, &mut self.timers);
-        let result = act(group.classic_mut(), &mut turn);
+        let classic = group.classic_mut()?;
+        let result = act(classic, &mut turn);
         let (answers, persist) = (turn.answers, turn.persist);
         if persist {
-            let value = Some(Arc::new(group.classic().metadata()));
+            let value = Some(Arc::new(classic.metadata()));
             let group = id.clone();
             out.record(self, Record::Group { group, value });
         }
@@ -143,7 +228,7 @@ impl GroupMachine {
         Some(result)
     }
 
-    /// [`Self::turn`]; a group that does not exist is refused.
+    /// [`Self::turn`]; a group that does not exist, or is not classic, is refused.
     fn turn_or_refuse(
         &mut self,
         now: Timestamp,
@@ -182,6 +267,9 @@ impl GroupMachine {
     fn join(&mut self, now: Timestamp, ticket: Ticket, event: Join, out: &mut Effects<Self>) {
         if let Err(error) = self.check_join(&event) {
             return out.refuse(ticket, error);
+        }
+        if let Some(Kind::Share(_)) = self.groups.get(&event.group).map(|group| &group.kind) {
+            return out.refuse(ticket, ErrorCode::InconsistentGroupProtocol);
         }
         // Only someone new makes a group (an id from elsewhere is unknown here).
         if event.member.is_empty()
@@ -227,22 +315,30 @@ impl GroupMachine {
     }
 
     fn describe(&self, ticket: Ticket, id: &str, out: &mut Effects<Self>) {
-        match self.groups.get(id) {
-            Some(group) => out.reply(ticket, Reply::Described(group.classic().describe())),
+        match self.groups.get(id).and_then(Group::classic) {
+            Some(classic) => out.reply(ticket, Reply::Described(classic.describe())),
             None => out.refuse(ticket, ErrorCode::GroupIdNotFound),
+        }
+    }
+
+    fn describe_share(&self, ticket: Ticket, id: &str, out: &mut Effects<Self>) {
+        match self.groups.get(id).map(|group| &group.kind) {
+            Some(Kind::Share(share)) => out.reply(ticket, Reply::ShareDescribed(share.describe())),
+            _ => out.refuse(ticket, ErrorCode::GroupIdNotFound),
         }
     }
 
     fn list(&self) -> Vec<Listed> {
         self.groups
             .iter()
-            .map(|(id, group)| Listed {
-                group: id.clone(),
-                protocol_type: group.classic().protocol_type(),
-                state: group.classic().state().name(),
-                kind: match group.kind {
-                    Kind::Classic(_) => "classic",
-                },
+            .map(|(id, group)| {
+                let (state, kind) = group.names();
+                Listed {
+                    group: id.clone(),
+                    protocol_type: group.protocol_type(),
+                    state,
+                    kind,
+                }
             })
             .collect()
     }
@@ -252,8 +348,9 @@ impl GroupMachine {
             .iter()
             .map(|(id, group)| Survey {
                 group: id.clone(),
-                state: group.classic().state().name(),
-                members: group.classic().members().len(),
+                kind: group.names().1,
+                state: group.names().0,
+                members: group.len(),
                 offsets: group
                     .offsets
                     .iter()
@@ -276,11 +373,14 @@ impl GroupMachine {
         let Some(group) = self.groups.get_mut(id) else {
             return out.refuse(ticket, ErrorCode::GroupIdNotFound);
         };
-        if group.classic().state() != classic::State::Empty {
+        let mut turn = Turn::new(now, id, &self.limits, &mut self.timers);
+        let Kind::Classic(classic) = &mut group.kind else {
+            return self.share_delete(ticket, id, out);
+        };
+        if classic.state() != classic::State::Empty {
             return out.refuse(ticket, ErrorCode::NonEmptyGroup);
         }
-        let mut turn = Turn::new(now, id, &self.limits, &mut self.timers);
-        group.classic_mut().forget_pending(&mut turn);
+        classic.forget_pending(&mut turn);
         for record in group.offsets.tombstones(id, usize::MAX, |_, _| true) {
             out.record(self, record);
         }
@@ -341,8 +441,13 @@ impl Machine for GroupMachine {
             Event::TopicDeleted(topic) => {
                 self.gone.insert(topic);
                 self.drop_gone(now, out);
+                self.share_topic_deleted(topic, out);
                 out.reply(ticket, Reply::Done);
             }
+            Event::ShareHeartbeat(event) => self.share_heartbeat(now, ticket, event, out),
+            Event::DescribeShare(id) => self.describe_share(ticket, &id, out),
+            Event::Queues(id, event) => self.share_queues(now, ticket, &id, event, out),
+            Event::Topics(topics) => self.share_topics(&topics, None, out),
         }
         self.arm_expiry(now);
     }
@@ -356,7 +461,9 @@ impl Machine for GroupMachine {
                 Timer::Sync(id) => {
                     self.turn(now, &id, out, |group, turn| group.sync_timeout(turn));
                 }
+                Timer::Queues(id) => self.share_retry(&id, out),
                 Timer::Member(id, member) => {
+                    self.share_member_timeout(&id, &member, out);
                     self.turn(now, &id, out, |group, turn| {
                         group.member_timeout(turn, &member);
                     });
@@ -383,6 +490,11 @@ impl Machine for GroupMachine {
                     self.forget_if_gone(group);
                 }
             }
+            Record::Share { group, record } => {
+                let there = self.groups.entry(group.clone()).or_default();
+                there.apply_share(record);
+                self.forget_if_gone(group);
+            }
             Record::Offset {
                 group,
                 topic,
@@ -406,16 +518,20 @@ impl Machine for GroupMachine {
         let limits = self.limits.clone();
         let mut answers = Vec::new();
         for (id, group) in &mut self.groups {
+            let Kind::Classic(classic) = &mut group.kind else {
+                continue;
+            };
             if let Some(metadata) = &group.metadata {
-                group.kind = Kind::Classic(Classic::load(metadata));
+                *classic = Classic::load(metadata);
             }
             let mut turn = Turn::new(now, id, &limits, &mut self.timers);
-            group.classic_mut().begin_sessions(&mut turn);
+            classic.begin_sessions(&mut turn);
             answers.append(&mut turn.answers);
         }
         send(answers, out);
         self.cut_offsets(ends, out);
         self.drop_gone(now, out);
+        self.share_start(now, &ends.topics, out);
         self.arm_expiry(now);
     }
 
@@ -426,6 +542,9 @@ impl Machine for GroupMachine {
                     group: id.clone(),
                     value: Some(metadata.clone()),
                 });
+            }
+            if let Kind::Share(share) = &group.kind {
+                share.snapshot(id, out);
             }
             group.offsets.snapshot(id, out);
         }

@@ -19,6 +19,8 @@ pub enum Timer {
     Sync(Arc<str>),
     /// A member (group, id) has been silent for too long.
     Member(Arc<str>, Arc<str>),
+    /// What a share group asked for its queues is asked again.
+    Queues(Arc<str>),
     /// Offsets of deleted topics are still there.
     Gone,
     /// Expired offsets are looked for.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ratel_storage::{Offset, PartitionId, TopicId};
 
-use super::classic::Retention;
+use super::classic::{Classic, Retention};
 use super::limits::{UPKEEP_PAUSE_MS, UPKEEP_RECORDS};
 use super::record::Record;
 use super::turn::Timer;
@@ -115,7 +115,9 @@ impl GroupMachine {
     }
 
     fn end_if_idle(&mut self, id: &Arc<str>, out: &mut Effects<Self>) {
-        let idle = |group: &Group| group.offsets.is_empty() && group.classic().is_vacant();
+        let idle = |group: &Group| {
+            group.offsets.is_empty() && group.classic().is_some_and(Classic::is_vacant)
+        };
         if self.groups.get(id).is_some_and(idle) {
             self.end_group(id, out);
         }
@@ -129,7 +131,9 @@ fn expired(
     retention_ms: i64,
     room: usize,
 ) -> Vec<Record> {
-    let classic = group.classic();
+    let Some(classic) = group.classic() else {
+        return Vec::new();
+    };
     let retention = classic.retention();
     group.offsets.tombstones(id, room, |topic, committed| {
         let since_ms = match retention {

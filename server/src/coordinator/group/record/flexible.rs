@@ -67,3 +67,24 @@ pub fn put_string(writer: &mut Writer, text: &str) {
     let length = u32::try_from(text.len() + 1).expect("texts beside offsets are limited");
     writer.varint(length).raw(text.as_bytes());
 }
+
+/// Write a string, or null.
+///
+/// # Panics
+/// As [`put_string`].
+pub fn put_string_or_null(writer: &mut Writer, text: Option<&str>) {
+    match text {
+        Some(text) => put_string(writer, text),
+        None => {
+            writer.varint(0);
+        }
+    }
+}
+
+/// Write the number of elements that follow.
+///
+/// # Panics
+/// If there are more than a record can hold.
+pub fn put_count(writer: &mut Writer, count: usize) {
+    writer.varint(u32::try_from(count + 1).expect("a record has fewer than 2^32 elements"));
+}

@@ -5,6 +5,7 @@
 mod flexible;
 mod metadata;
 mod offset;
+mod share;
 
 use std::sync::Arc;
 
@@ -15,6 +16,10 @@ use crate::coordinator::record::{Reader, Writer};
 
 pub use metadata::{GroupMetadata, MemberMetadata};
 pub use offset::Committed;
+pub use share::{
+    Assignment, QueueTopic, ShareCurrent, ShareGroupMetadata, ShareMemberMetadata, ShareQueues,
+    ShareRecord,
+};
 
 /// Kinds of key.
 const KEY_OFFSET_OLD: i16 = 0;
@@ -42,6 +47,13 @@ pub enum Record {
         /// The group's state; none takes it away.
         value: Option<Arc<GroupMetadata>>,
     },
+    /// Something of a share group.
+    Share {
+        /// The group.
+        group: Arc<str>,
+        /// What.
+        record: ShareRecord,
+    },
 }
 
 impl coordinator::Record for Record {
@@ -62,6 +74,7 @@ impl coordinator::Record for Record {
                 key.string(group);
                 (key.finish(), value.as_ref().map(|value| value.encode()))
             }
+            Self::Share { group, record } => record.encode(group),
         }
     }
 
@@ -72,27 +85,24 @@ impl coordinator::Record for Record {
                 let group = reader.string()?.into();
                 let topic = reader.string()?.into();
                 let partition = reader.i32()?;
-                Ok(match decode_value(value, Committed::decode)? {
-                    Decoded::Unknown => None,
-                    Decoded::Value(value) => Some(Self::Offset {
-                        group,
-                        topic,
-                        partition,
-                        value,
-                    }),
-                })
+                let value = decode_value(value, Committed::decode)?;
+                Ok(value.map(|value| Self::Offset {
+                    group,
+                    topic,
+                    partition,
+                    value,
+                }))
             }
             KEY_GROUP => {
                 let group = reader.string()?.into();
-                Ok(match decode_value(value, GroupMetadata::decode)? {
-                    Decoded::Unknown => None,
-                    Decoded::Value(value) => Some(Self::Group {
-                        group,
-                        value: value.map(Arc::new),
-                    }),
-                })
+                let value = decode_value(value, GroupMetadata::decode)?;
+                Ok(value.map(|value| Self::Group {
+                    group,
+                    value: value.map(Arc::new),
+                }))
             }
-            _ => Ok(None),
+            kind => Ok(ShareRecord::decode(kind, &mut reader, value)?
+                .map(|(group, record)| Self::Share { group, record })),
         }
     }
 }
@@ -102,6 +112,16 @@ enum Decoded<T> {
     Unknown,
     /// A value, or a tombstone.
     Value(Option<T>),
+}
+
+impl<T> Decoded<T> {
+    /// What is made of a value or tombstone, if it is known.
+    fn map<R>(self, of: impl FnOnce(Option<T>) -> R) -> Option<R> {
+        match self {
+            Self::Unknown => None,
+            Self::Value(value) => Some(of(value)),
+        }
+    }
 }
 
 fn decode_value<T>(
@@ -116,5 +136,7 @@ fn decode_value<T>(
     }
 }
 
+#[cfg(test)]
+mod share_tests;
 #[cfg(test)]
 mod tests;

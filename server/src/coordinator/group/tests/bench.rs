@@ -9,8 +9,8 @@ use uuid::Uuid;
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::coordinator::group::{
-    Commit, CommitOffset, Event, Fetch, GroupMachine, Heartbeat, Join, Joined, Leave, Limits,
-    Protocol, Record, Reply, Sync, Synced,
+    Action, Commit, CommitOffset, Event, Fetch, GroupMachine, Heartbeat, Join, Joined, Leave,
+    Limits, Protocol, Record, Reply, Sync, Synced,
 };
 use crate::coordinator::{Applied, Effects, LogEnds, Machine, Record as _, Ticket, When};
 
@@ -24,6 +24,7 @@ pub struct Bench {
     pub now: Timestamp,
     pub log: Vec<Record>,
     pub ends: LogEnds,
+    pub actions: Vec<Action>,
     answers: BTreeMap<Ticket, (Outcome, When)>,
     tickets: u64,
     fresh: u128,
@@ -47,6 +48,7 @@ impl Bench {
             },
             log: Vec::new(),
             ends: LogEnds::default(),
+            actions: Vec::new(),
             answers: BTreeMap::new(),
             tickets: 0,
             fresh: 0,
@@ -62,6 +64,7 @@ impl Bench {
 
     fn settle(&mut self, out: Effects<GroupMachine>) {
         self.log.extend(out.records);
+        self.actions.extend(out.actions);
         for (ticket, outcome, when) in out.replies {
             let twice = self.answers.insert(ticket, (outcome, when));
             assert!(twice.is_none(), "{ticket:?} is answered twice");
@@ -118,6 +121,7 @@ impl Bench {
         let ends = self.ends.clone();
         self.machine.start(self.now, &ends, &mut out);
         self.answers.clear();
+        self.actions.clear();
         self.settle(out);
     }
 

@@ -6,6 +6,7 @@ mod joins;
 mod random;
 mod restarts;
 mod rules;
+mod share;
 mod static_members;
 mod syncs;
 mod upkeep;

@@ -163,6 +163,7 @@ fn a_survey_tells_what_lag_is_made_of() {
     let (first, _) = bench.stable();
     bench.ask(commit(&first, 1, 7)).unwrap();
     let survey = Survey {
+        kind: "classic",
         group: "g".into(),
         state: "Stable",
         members: 2,
