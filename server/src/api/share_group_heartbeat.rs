@@ -77,7 +77,17 @@ fn event(cx: &Context, request: &ShareGroupHeartbeatRequest) -> ShareHeartbeat {
         topics,
         client_id: own(cx.client_id.as_deref().unwrap_or_default()),
         client_host: client_host(cx),
-        settings: ShareSettings::default(),
+        settings: settings(cx, &request.group_id),
+    }
+}
+
+fn settings(cx: &Context, group: &str) -> ShareSettings {
+    let catalog = &cx.broker.catalog;
+    let settings = catalog.view.group_settings(group);
+    ShareSettings {
+        session_timeout_ms: i64::from(settings.session_timeout_ms),
+        heartbeat_interval_ms: settings.heartbeat_interval_ms,
+        members_max: catalog.brokers().effective().group_share_max_size,
     }
 }
 

@@ -59,7 +59,11 @@ impl From<&Config> for Limits {
             offset_metadata_max: config.offset_metadata_max_bytes.min(STRING_BYTES_MAX),
             offsets_retention_ms: config.offsets_retention_minutes.saturating_mul(60_000),
             offsets_check_interval_ms: config.offsets_retention_check_interval_ms.max(1),
-            share: ShareSettings::default(),
+            share: ShareSettings {
+                session_timeout_ms: i64::from(config.group_share_session_timeout_ms),
+                heartbeat_interval_ms: config.group_share_heartbeat_interval_ms,
+                members_max: config.group_share_max_size,
+            },
         }
     }
 }
