@@ -59,6 +59,7 @@ mod tests {
             ..Config::default()
         };
         let session = Session {
+            connection: 0,
             peer: "10.0.0.9:50000".parse().expect("an address"),
             local: local.parse().expect("an address"),
             listener: "PLAINTEXT".into(),

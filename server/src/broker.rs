@@ -9,10 +9,13 @@ use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::coordinator::catalog::Topic;
+use crate::coordinator::share::{Event, QueueKey};
 use crate::fetch_sessions::FetchSessions;
 use crate::groups::Groups;
 use crate::metrics::Metrics;
 use crate::producer_ids::ProducerIds;
+use crate::share_sessions::{Gone, ShareSessions};
+use crate::shares::Shares;
 
 /// Everything a handler can reach.
 pub struct Broker {
@@ -26,6 +29,10 @@ pub struct Broker {
     pub catalog: Catalog,
     /// Groups and committed offsets.
     pub groups: Groups,
+    /// Queues.
+    pub shares: Shares,
+    /// What members of share groups read, from one request to the next.
+    pub share_sessions: ShareSessions,
     /// The cluster's id: 22 characters, the same across restarts (M-4).
     pub cluster_id: Arc<str>,
     /// Ids for idempotent producers.
@@ -37,6 +44,26 @@ pub struct Broker {
 }
 
 impl Broker {
+    /// A connection ended: what was tied to it goes too.
+    pub fn disconnected(&self, connection: u64) {
+        for gone in self.share_sessions.disconnected(connection) {
+            self.release(&gone);
+        }
+    }
+
+    /// Release what a member leased through a share session that is over.
+    pub fn release(&self, gone: &Gone) {
+        for partition in &gone.partitions {
+            let key = QueueKey {
+                group: gone.key.group.clone(),
+                partition: *partition,
+            };
+            let member = gone.key.member.clone();
+            self.shares
+                .tell(&key.clone(), Event::Release { key, member });
+        }
+    }
+
     /// The log of a topic's partition.
     ///
     /// # Errors
@@ -78,6 +105,8 @@ pub mod testing {
     use crate::groups::Groups;
     use crate::metrics::Metrics;
     use crate::producer_ids::ProducerIds;
+    use crate::share_sessions::ShareSessions;
+    use crate::shares::Shares;
 
     struct NoEngine;
 
@@ -142,6 +171,8 @@ pub mod testing {
         catalog: Catalog,
     ) -> Arc<Broker> {
         Arc::new(Broker {
+            shares: Shares::idle(engine.clone(), &catalog, clock.clone()),
+            share_sessions: ShareSessions::new(10, 100),
             config,
             clock,
             engine,

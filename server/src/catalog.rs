@@ -16,7 +16,9 @@ use crate::config::Config;
 use crate::coordinator::catalog::alter::Changes;
 use crate::coordinator::catalog::broker_config::{BrokerConfigs, BrokerScope};
 use crate::coordinator::catalog::machine::{CatalogMachine, Event, NewTopic, Reply};
-use crate::coordinator::catalog::{CATALOG_PARTITION, OFFSETS_TOPIC, Topic, View};
+use crate::coordinator::catalog::{
+    CATALOG_PARTITION, OFFSETS_TOPIC, SHARE_STATE_TOPIC, Topic, View,
+};
 use crate::coordinator::runtime::{CHECKPOINT_BYTES_MIN, Setup, Shard, State};
 use crate::error::Refusal;
 
@@ -305,25 +307,41 @@ impl Catalog {
 
 /// One of the server's own topics, as the server makes it.
 fn internal_topic(name: &str, config: &Config) -> Option<NewTopic> {
-    if name != OFFSETS_TOPIC {
-        return None;
-    }
-    let segment_bytes = config.value("offsets.topic.segment.bytes");
-    let configs = [
-        ("cleanup.policy", "compact"),
-        ("compression.type", "producer"),
-        (
-            "segment.bytes",
-            segment_bytes.as_deref().unwrap_or("104857600"),
+    let segment_bytes = |key| config.value(key).unwrap_or_else(|| "104857600".into());
+    let (partitions, configs) = match name {
+        OFFSETS_TOPIC => (
+            config.offsets_topic_num_partitions,
+            vec![
+                ("cleanup.policy", "compact".into()),
+                ("compression.type", "producer".into()),
+                (
+                    "segment.bytes",
+                    segment_bytes("offsets.topic.segment.bytes"),
+                ),
+            ],
         ),
-    ];
+        // Its start is moved by who writes to it, never by time or size.
+        SHARE_STATE_TOPIC => (
+            config.share_coordinator_state_topic_num_partitions,
+            vec![
+                ("cleanup.policy", "delete".into()),
+                ("compression.type", "producer".into()),
+                ("retention.bytes", "-1".into()),
+                ("retention.ms", "-1".into()),
+                (
+                    "segment.bytes",
+                    segment_bytes("share.coordinator.state.topic.segment.bytes"),
+                ),
+            ],
+        ),
+        _ => return None,
+    };
+    let configs = configs.into_iter();
     Some(NewTopic {
         name: name.into(),
         id: fresh_id(),
-        partitions: config.offsets_topic_num_partitions,
-        configs: configs
-            .map(|(name, value)| (name.into(), value.into()))
-            .into(),
+        partitions,
+        configs: configs.map(|(name, value)| (name.into(), value)).collect(),
         internal: true,
     })
 }

@@ -21,4 +21,6 @@ pub mod metrics;
 pub mod net;
 pub mod producer_ids;
 pub mod quota;
+pub mod share_sessions;
+pub mod shares;
 pub mod start;

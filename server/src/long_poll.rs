@@ -44,6 +44,12 @@ impl LongPoll {
         partition.watch(after, &self.notify)
     }
 
+    /// What ends the wait, for others than partitions to do so.
+    #[must_use]
+    pub fn notify(&self) -> &Arc<Notify> {
+        &self.notify
+    }
+
     /// Whether a partition has woken this since the last wait. Asking takes the wake-up away.
     pub fn take_wake_up(&self) -> bool {
         let notified = pin!(self.notify.notified());

@@ -193,6 +193,7 @@ impl Server {
             }
         }
         self.broker.groups.stop().await;
+        self.broker.shares.stop().await;
         self.broker.catalog.stop().await;
         let outcome = self.broker.engine.close().await;
         self.stop_http.send_replace(true);

@@ -14,6 +14,7 @@ mod log;
 mod mmap;
 pub mod record;
 mod settings;
+mod walk;
 
 pub use batch::{Batch, BatchBuilder, BatchHeader};
 pub use engine::{
@@ -25,3 +26,4 @@ pub use ids::{Offset, PartitionId, Position, TopicId};
 pub use local::{LocalEngine, LocalOptions};
 pub use record::{Record, records};
 pub use settings::{LogSettings, TimestampType, Validation};
+pub use walk::{BatchAt, Batches};

@@ -12,7 +12,7 @@ use ratel_protocol::messages::delete_records_response::{
 };
 use ratel_protocol::messages::{DeleteRecordsRequest, DeleteRecordsResponse};
 use ratel_protocol::{ApiKey, ErrorCode};
-use ratel_storage::{Offset, Pending};
+use ratel_storage::{Offset, PartitionId, Pending};
 
 use super::{Answer, Api, Context, Later};
 use crate::error;
@@ -38,7 +38,9 @@ impl Api for DeleteRecords {
     }
 }
 
-fn begin(cx: &Context, topic: &str, index: i32, offset: i64) -> Result<Pending<Offset>, ErrorCode> {
+type Started = (PartitionId, Pending<Offset>);
+
+fn begin(cx: &Context, topic: &str, index: i32, offset: i64) -> Result<Started, ErrorCode> {
     let topic = cx.broker.catalog.view.topic(topic);
     let topic = topic.ok_or(ErrorCode::UnknownTopicOrPartition)?;
     if topic.internal {
@@ -50,13 +52,13 @@ fn begin(cx: &Context, topic: &str, index: i32, offset: i64) -> Result<Pending<O
         0.. => Offset::new(offset),
         _ => return Err(ErrorCode::OffsetOutOfRange),
     };
-    Ok(partition.advance_start(to))
+    Ok((partition.id(), partition.advance_start(to)))
 }
 
 async fn answer(
     cx: Context,
     request: DeleteRecordsRequest,
-    started: Vec<Result<Pending<Offset>, ErrorCode>>,
+    started: Vec<Result<Started, ErrorCode>>,
 ) -> Answer {
     let timeout_ms = u64::try_from(request.timeout_ms).unwrap_or(0);
     let deadline = Deadline::after(Duration::from_millis(timeout_ms));
@@ -67,9 +69,14 @@ async fn answer(
         for (asked, started) in topic.partitions.iter().zip(&mut started) {
             let moved = match started {
                 Err(code) => Err(code),
-                Ok(pending) => match deadline.limit(pending).await {
+                Ok((id, pending)) => match deadline.limit(pending).await {
                     None => Err(ErrorCode::RequestTimedOut),
-                    Some(moved) => moved.map_err(|refused| error::code(&refused)),
+                    Some(Err(refused)) => Err(error::code(&refused)),
+                    Some(Ok(start)) => {
+                        // What is gone is no longer to be done.
+                        cx.broker.shares.log_start(id, start);
+                        Ok(start)
+                    }
                 },
             };
             let result =

@@ -245,7 +245,11 @@ mod offset_commit;
 mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
+mod pieces;
 mod produce;
+mod share_acknowledge;
+mod share_acks;
+mod share_fetch;
 mod share_group_describe;
 mod share_group_heartbeat;
 mod sync_group;
@@ -297,4 +301,6 @@ pub const ROUTES: &[Route] = &[
     Route::of::<describe_topic_partitions::DescribeTopicPartitions>(), // 75
     Route::of::<share_group_heartbeat::ShareGroupHeartbeat>(),    // 76
     Route::of::<share_group_describe::ShareGroupDescribe>(),      // 77
+    Route::of::<share_fetch::ShareFetch>(),                       // 78
+    Route::of::<share_acknowledge::ShareAcknowledge>(),           // 79
 ];

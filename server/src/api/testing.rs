@@ -61,6 +61,7 @@ impl Logs {
             disk: self.disk,
             clock: self.clock,
             session: Arc::new(Session {
+                connection: 0,
                 peer: ([127, 0, 0, 1], 50_000).into(),
                 local: ([127, 0, 0, 1], 9092).into(),
                 listener: "PLAINTEXT".into(),

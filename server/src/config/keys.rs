@@ -155,6 +155,9 @@ keys! {
 
     /// Partitions of __consumer_offsets, when it is made.
     offsets_topic_num_partitions: i32 = 50, "offsets.topic.num.partitions", at_least(1);
+    /// Partitions of `__share_group_state`, fixed when it is made.
+    share_coordinator_state_topic_num_partitions: i32 = 50,
+        "share.coordinator.state.topic.num.partitions", at_least(1);
     /// Committed offsets of a group without members go after this many minutes.
     offsets_retention_minutes: i64 = 10_080, "offsets.retention.minutes", int(), at_least(1);
     /// How often committed offsets are looked at for removal.

@@ -155,7 +155,6 @@ pub const SHOWN: &[Key] = &[
     text("group.consumer.migration.policy", "bidirectional", GROUPS),
     int("group.consumer.max.size", "2147483647", GROUPS),
     int("group.consumer.regex.refresh.interval.ms", "600000", GROUPS),
-    int("share.coordinator.state.topic.num.partitions", "50", SHARES),
     int(
         "share.coordinator.state.topic.replication.factor",
         "3",

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -74,6 +75,8 @@ pub struct Network {
     doors: Arc<Mutex<Doors>>,
     router: Router,
     shutdown: watch::Receiver<bool>,
+    /// Connections until now: each gets its number from here.
+    connections: AtomicU64,
 }
 
 impl Network {
@@ -86,6 +89,7 @@ impl Network {
             broker,
             router: api::route,
             shutdown,
+            connections: AtomicU64::new(0),
         }
     }
 
@@ -159,7 +163,9 @@ impl Network {
         let (Ok(local), Ok(())) = (stream.local_addr(), stream.set_nodelay(true)) else {
             return;
         };
+        let connection = self.connections.fetch_add(1, Ordering::Relaxed);
         let session = Arc::new(Session {
+            connection,
             peer,
             local,
             listener: name.clone(),
@@ -168,7 +174,13 @@ impl Network {
         let budget = self.budget.clone();
         let router = self.router;
         let shutdown = self.shutdown.clone();
+        let end = End {
+            broker: self.broker.clone(),
+            connection,
+        };
         connections.spawn(async move {
+            // Dropped last: nothing of the connection is at work any more.
+            let _end = end;
             connection::run(stream, session, broker, budget, router, shutdown).await;
             drop(permit);
         });
@@ -195,6 +207,18 @@ impl Network {
             self.broker.metrics.rejected(Rejection::Panic);
             tracing::error!(%error, "a handler panicked; its connection is closed");
         }
+    }
+}
+
+/// Says that a connection is over, however it ended.
+struct End {
+    broker: Arc<Broker>,
+    connection: u64,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.broker.disconnected(self.connection);
     }
 }
 

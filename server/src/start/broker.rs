@@ -16,9 +16,11 @@ use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::fetch_sessions::FetchSessions;
-use crate::groups::{Groups, NoQueues};
+use crate::groups::Groups;
 use crate::metrics::Metrics;
 use crate::producer_ids::ProducerIds;
+use crate::share_sessions::ShareSessions;
+use crate::shares::Shares;
 
 /// Fewer open segments than this would be opened and closed all the time.
 const OPEN_FILES_MIN: u64 = 64;
@@ -41,7 +43,10 @@ pub(super) async fn open(
     let catalog = Catalog::start(engine.clone(), config.clone(), clock.clone())
         .await
         .map_err(StartError::Recovery)?;
-    let queues = Arc::new(NoQueues);
+    let shares = Shares::start(engine.clone(), &catalog, clock.clone())
+        .await
+        .map_err(StartError::Recovery)?;
+    let queues = Arc::new(shares.clone());
     let groups = Groups::start(engine.clone(), &catalog, &config, clock.clone(), queues)
         .await
         .map_err(StartError::Recovery)?;
@@ -50,7 +55,13 @@ pub(super) async fn open(
         config.fetch_session_slots,
         config.fetch_session_partitions_max,
     );
+    let share_sessions = ShareSessions::new(
+        config.group_share_max_share_sessions,
+        config.fetch_session_partitions_max,
+    );
     Ok(Arc::new(Broker {
+        shares,
+        share_sessions,
         config,
         clock,
         engine,

@@ -15,7 +15,9 @@ const INTERVAL_MAX: Duration = Duration::from_secs(1);
 /// Call the engine's upkeep every now and then until `stopped` turns true. One call at a time, on
 /// a thread that may block.
 pub(super) async fn run(broker: Arc<Broker>, mut stopped: watch::Receiver<bool>) {
-    let interval = Duration::from_millis(broker.config.log_retention_check_interval_ms.max(1));
+    let interval_ms = broker.config.log_retention_check_interval_ms.max(1);
+    let interval = Duration::from_millis(interval_ms);
+    let mut follow_at_ms = 0;
     let mut timer = tokio::time::interval(interval.min(INTERVAL_MAX));
     timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // The first tick comes at once; a start has just looked at everything.
@@ -25,12 +27,17 @@ pub(super) async fn run(broker: Arc<Broker>, mut stopped: watch::Receiver<bool>)
             _ = timer.tick() => {}
             _ = stopped.wait_for(|stopped| *stopped) => return,
         }
-        let broker = broker.clone();
+        let kept = broker.clone();
         let upkeep = tokio::task::spawn_blocking(move || {
-            broker.engine.upkeep(broker.clock.now().wall_ms);
+            kept.engine.upkeep(kept.clock.now().wall_ms);
         });
         if let Err(error) = upkeep.await {
             tracing::error!(%error, "the log's upkeep panicked");
+        }
+        let now_ms = broker.clock.now().monotonic_ms;
+        if now_ms >= follow_at_ms {
+            follow_at_ms = now_ms.saturating_add_unsigned(interval_ms);
+            broker.shares.follow_log_starts().await;
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Reads whole batches out of a segment's file, without the log's lock.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -52,10 +53,10 @@ impl Hop {
 
 /// Part of a file, read in steps.
 pub(crate) struct Window<'a> {
-    file: &'a dyn File,
+    file: Option<&'a dyn File>,
     end: Position,
     step: u64,
-    buffer: Vec<u8>,
+    buffer: Cow<'a, [u8]>,
     at: Position,
 }
 
@@ -65,6 +66,17 @@ impl<'a> Window<'a> {
         Self::new(file, end, PROBE_BYTES)
     }
 
+    /// For going over what is in memory already.
+    pub fn holding(bytes: &'a [u8]) -> Self {
+        Self {
+            file: None,
+            end: bytes.len() as u64,
+            step: 0,
+            buffer: Cow::Borrowed(bytes),
+            at: 0,
+        }
+    }
+
     /// For looking at every byte up to `end`.
     pub fn scanning(file: &'a dyn File, end: Position) -> Self {
         Self::new(file, end, SCAN_BYTES)
@@ -72,10 +84,10 @@ impl<'a> Window<'a> {
 
     fn new(file: &'a dyn File, end: Position, step: u64) -> Self {
         Self {
-            file,
+            file: Some(file),
             end,
             step,
-            buffer: Vec::new(),
+            buffer: Cow::Owned(Vec::new()),
             at: 0,
         }
     }
@@ -85,12 +97,15 @@ impl<'a> Window<'a> {
         let left = self.end.saturating_sub(position);
         let least = left.min(least as u64);
         let buffered = self.at + self.buffer.len() as u64;
-        if position < self.at || position + least > buffered {
+        if let Some(file) = self.file
+            && (position < self.at || position + least > buffered)
+        {
             let len = left.min(self.step.max(least));
-            self.buffer.resize(usize::try_from(len).unwrap_or(0), 0);
+            let buffer = self.buffer.to_mut();
+            buffer.resize(usize::try_from(len).unwrap_or(0), 0);
             self.at = position;
-            if let Err(error) = read_exact_at(self.file, &mut self.buffer, position) {
-                self.buffer.clear();
+            if let Err(error) = read_exact_at(file, buffer, position) {
+                buffer.clear();
                 return Err(io(error));
             }
         }

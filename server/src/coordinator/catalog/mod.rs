@@ -29,12 +29,15 @@ pub const CATALOG_PARTITION: PartitionId = PartitionId {
 /// The topic of committed offsets and groups.
 pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
 
+/// The topic of queues.
+pub const SHARE_STATE_TOPIC: &str = "__share_group_state";
+
 /// Whether the server makes this topic for itself.
 #[must_use]
 pub fn is_internal_name(name: &str) -> bool {
     matches!(
         name,
-        OFFSETS_TOPIC | "__transaction_state" | "__share_group_state"
+        OFFSETS_TOPIC | "__transaction_state" | SHARE_STATE_TOPIC
     )
 }
 

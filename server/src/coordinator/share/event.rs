@@ -193,7 +193,7 @@ pub struct Acknowledge {
 }
 
 /// What a member says of a range of records.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AcknowledgeBatch {
     /// Its first offset.
     pub first: Offset,

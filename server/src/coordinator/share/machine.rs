@@ -323,6 +323,18 @@ impl ShareMachine {
                 self.begin(now, &key, start.get(), out);
                 out.reply(ticket, Reply::Done);
             }
+            Event::GiveBack {
+                key,
+                member,
+                ranges,
+            } => {
+                let queue = self.queues.get_mut(&key);
+                if queue.is_some_and(|queue| queue.give_back(&member, &ranges)) {
+                    self.arm(&key);
+                    out.act(Action::Wake(key));
+                }
+                out.reply_now(ticket, Reply::Done);
+            }
             Event::Delete { key } => {
                 self.delete(vec![key], out);
                 out.reply(ticket, Reply::Done);

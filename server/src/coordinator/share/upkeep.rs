@@ -66,6 +66,28 @@ impl Queue {
         changes
     }
 
+    /// Leases of a member that it never heard of are as if they had not been. Whether there were
+    /// any in these ranges.
+    pub fn give_back(&mut self, member: &str, ranges: &[(Offset, Offset)]) -> bool {
+        let Some(number) = self.members.number(member) else {
+            return false;
+        };
+        let mut found = Vec::new();
+        for (from, to) in ranges {
+            let (from, to) = (from.get().max(self.start), to.get());
+            let runs = self.runs.overlapping(from, to);
+            let leased = runs.filter(|(_, run)| run.state == State::Leased && run.owner == number);
+            found.extend(leased.filter_map(|(first, run)| {
+                let (first, last) = (first.max(from), run.last.min(to));
+                (first <= last).then(|| (first, Run::plain(last, State::Available, run.count - 1)))
+            }));
+        }
+        for (first, run) in &found {
+            self.runs.put(*first, *run);
+        }
+        !found.is_empty()
+    }
+
     /// A member is gone, and what it leased too.
     pub fn forget(&mut self, member: &str) {
         if let Some(number) = self.members.number(member) {

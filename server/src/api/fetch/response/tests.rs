@@ -1,3 +1,4 @@
+use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
 
 use proptest::prelude::{Strategy, any, prop_oneof, proptest};
@@ -7,6 +8,7 @@ use ratel_protocol::{ApiKey, StrBytes};
 use ratel_storage::disk::{Disk, Open, OsDisk};
 use ratel_storage::{FileRange, TopicId};
 
+use super::super::super::pieces::PIECE_BYTES;
 use super::*;
 
 fn joined(answer: Answer) -> Bytes {

@@ -39,6 +39,29 @@ fn a_queue_that_is_not_there_is_refused() {
 }
 
 #[test]
+fn what_is_given_back_was_never_delivered() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.acquire("a", 10), [(0, 9, 1)]);
+    let back = |member: &str| Event::GiveBack {
+        key: key(),
+        member: member.into(),
+        ranges: vec![
+            (Offset::new(4), Offset::new(5)),
+            (Offset::new(8), Offset::new(50)),
+        ],
+    };
+    let written = bench.log.len();
+    assert_eq!(bench.ask(back("b")), Ok(Reply::Done));
+    assert_eq!(bench.acted(), []);
+    assert_eq!(bench.ask(back("a")), Ok(Reply::Done));
+    assert_eq!(bench.acted(), [Action::Wake(key())]);
+    assert_eq!(bench.log.len(), written);
+    bench.mode = Mode::RecordLimit;
+    assert_eq!(bench.acquire("b", 4), [(4, 5, 1), (8, 9, 1)]);
+    bench.say("a", 0, 3, Accept);
+}
+
+#[test]
 fn one_shape_serves_many_acquires() {
     let mut bench = Bench::new();
     for i in 0..100 {
