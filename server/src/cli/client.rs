@@ -174,3 +174,42 @@ pub(super) fn check(code: i16, what: &str, message: Option<&StrBytes>) -> Result
 pub(super) fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::net::TcpListener;
+    use std::thread;
+
+    use ratel_protocol::messages::QueueAdminRequest;
+
+    use super::{Client, ServerFlags};
+    use crate::cli::output::Output;
+
+    /// A connection to a server that closes every connection once it has read a request.
+    fn closing() -> Client {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let server = listener.local_addr().expect("its address").to_string();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let read = stream.and_then(|mut stream| stream.read(&mut [0; 1024]));
+                read.expect("a request");
+            }
+        });
+        let output = Output::Table;
+        Client::connect(&ServerFlags { server, output }).expect("a connection")
+    }
+
+    #[test]
+    fn net_4_a_server_that_does_not_know_a_request_closes_and_that_is_said() {
+        let answer = closing().try_send(0, &QueueAdminRequest::default());
+        assert_eq!(answer.expect("no failure"), None);
+        let failure = closing().send(0, &QueueAdminRequest::default());
+        let sentence = failure.expect_err("no answer").sentence;
+        let sentence = sentence.expect("a sentence");
+        assert!(
+            sentence.contains("does not know QueueAdmin in version 0"),
+            "{sentence}"
+        );
+    }
+}
