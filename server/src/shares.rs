@@ -22,6 +22,7 @@ use crate::coordinator::group::QueueTopics;
 use crate::coordinator::router::shard_of;
 use crate::coordinator::runtime::{CHECKPOINT_BYTES_MIN, Setup, Shard, Shell, State};
 use crate::coordinator::share::{Action, Depth, Event, QueueConfig, QueueKey, Reply, ShareMachine};
+use crate::dead_letters::DeadLetters;
 use crate::error;
 use crate::groups::{Outcome, Queues};
 
@@ -37,6 +38,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     shards: OnceCell<Vec<Shard<ShareMachine>>>,
     waiters: Arc<Waiters>,
+    dead_letters: DeadLetters,
 }
 
 impl Shares {
@@ -51,6 +53,7 @@ impl Shares {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, String> {
         let shares = Self(Arc::new(Inner {
+            dead_letters: DeadLetters::new(engine.clone(), catalog.clone(), clock.clone()),
             engine,
             catalog: catalog.clone(),
             clock,
@@ -76,6 +79,7 @@ impl Shares {
     #[cfg(test)]
     pub(crate) fn idle(engine: Arc<dyn Engine>, catalog: &Catalog, clock: Arc<dyn Clock>) -> Self {
         Self(Arc::new(Inner {
+            dead_letters: DeadLetters::new(engine.clone(), catalog.clone(), clock.clone()),
             engine,
             catalog: catalog.clone(),
             clock,
@@ -101,6 +105,7 @@ impl Shares {
                     engine: self.0.engine.clone(),
                     view: self.0.catalog.view.clone(),
                     waiters: self.0.waiters.clone(),
+                    dead_letters: self.0.dead_letters.clone(),
                 },
                 partition,
                 clock: self.0.clock.clone(),
@@ -275,6 +280,12 @@ impl Shares {
         self.0.catalog.view.group_settings(group).queue.clone()
     }
 
+    /// Where records go that are given up.
+    #[must_use]
+    pub fn dead_letters(&self) -> &DeadLetters {
+        &self.0.dead_letters
+    }
+
     /// Who waits for records.
     #[must_use]
     pub fn waiters(&self) -> &Arc<Waiters> {
@@ -355,6 +366,7 @@ struct ShareShell {
     engine: Arc<dyn Engine>,
     view: Arc<View>,
     waiters: Arc<Waiters>,
+    dead_letters: DeadLetters,
 }
 
 impl Shell<ShareMachine> for ShareShell {
@@ -362,9 +374,15 @@ impl Shell<ShareMachine> for ShareShell {
         match action {
             Action::Wake(key) => self.waiters.wake(&key),
             Action::DeadLetter { key, ranges } => {
-                let ranges = ranges.iter().map(|range| (range.first, range.last));
-                let ranges = ranges.collect();
-                shard.tell(Event::DeadLettered { key, ranges });
+                let (dead_letters, shard) = (self.dead_letters.clone(), shard.clone());
+                tokio::spawn(async move {
+                    let told = |first, last| {
+                        let key = key.clone();
+                        let ranges = vec![(first, last)];
+                        shard.tell(Event::DeadLettered { key, ranges });
+                    };
+                    dead_letters.bury(&key, &ranges, told).await;
+                });
             }
             Action::GaveUp { key, first } => tracing::warn!(
                 group = &*key.group,

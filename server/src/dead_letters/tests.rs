@@ -6,7 +6,10 @@ use super::*;
 use crate::api::testing::{Bench, NOW_MS};
 use crate::config::Config;
 use crate::coordinator::catalog::alter::{Changes, Op};
-use crate::coordinator::share::DeadReason;
+use crate::coordinator::share::{
+    AckType, Acknowledge, AcknowledgeBatch, Acquire, DeadReason, Event, Mode, Reply, Shape, Span,
+};
+use crate::shares::Shares;
 
 struct Site {
     bench: Bench,
@@ -311,4 +314,62 @@ async fn many_dead_letters_go_in_several_batches_and_each_once() {
         .collect();
     let expected: Vec<_> = (500..2500).map(|offset| offset.to_string()).collect();
     assert_eq!(offsets, expected);
+}
+
+#[tokio::test]
+async fn a_rejected_record_is_in_the_dead_letter_topic_before_its_queue_forgets_it() {
+    let site = Site::new(&[], &[]).await;
+    site.produce(&[b"a", b"b"]).await;
+    let broker = &site.bench.broker;
+    let (engine, clock) = (broker.engine.clone(), broker.clock.clone());
+    let shares = Shares::start(engine, &broker.catalog, clock).await.unwrap();
+    let (key, config) = (site.key(), shares.config("workers"));
+    shares.reset(key.clone(), Offset::ZERO).await.unwrap();
+    let (zero, one, end) = (Offset::ZERO, Offset::new(1), Offset::new(2));
+    let acquire = Event::Acquire(Acquire {
+        key: key.clone(),
+        member: "m".into(),
+        config: config.clone(),
+        max_records: 10,
+        mode: Mode::BatchOptimized,
+        log_start: zero,
+        end,
+        shape: Some(Shape {
+            from: zero,
+            to: end,
+            batches: vec![Span {
+                first: zero,
+                last: one,
+            }],
+        }),
+        waits_until_ms: 0,
+    });
+    let leased = shares.send(&key, acquire).await.unwrap();
+    assert!(matches!(leased, Reply::Acquired { .. }), "{leased:?}");
+    let reject = Event::Acknowledge(Acknowledge {
+        key: key.clone(),
+        member: "m".into(),
+        config,
+        batches: vec![AcknowledgeBatch {
+            first: one,
+            last: one,
+            types: vec![AckType::Reject],
+        }],
+    });
+    shares.send(&key, reject).await.unwrap();
+    for _ in 0..500 {
+        let describe = Event::Describe { key: key.clone() };
+        let Ok(Reply::Described(depth)) = shares.send(&key, describe).await else {
+            panic!("no queue");
+        };
+        if depth.archiving == 0 {
+            let dead = site.dead().await;
+            assert_eq!(dead.len(), 1);
+            assert_eq!(dead[0].value.as_deref(), Some(&b"b"[..]));
+            assert_eq!(depth.dead, 1);
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the record stays in Archiving");
 }

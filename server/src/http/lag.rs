@@ -175,7 +175,7 @@ fn partition(broker: &Broker, topic: TopicId, index: i32) -> Option<Arc<dyn Part
 }
 
 /// The time of the batch that holds this offset; `None` if it cannot be read or has no time.
-async fn batch_time(partition: &dyn Partition, from: Offset) -> Option<i64> {
+pub(super) async fn batch_time(partition: &dyn Partition, from: Offset) -> Option<i64> {
     let read = partition.read(ReadRequest {
         from,
         max_bytes: 1,

@@ -9,6 +9,7 @@ mod health;
 mod host;
 mod lag;
 mod metrics;
+mod queues;
 mod visit;
 
 use std::sync::{Arc, OnceLock};

@@ -244,3 +244,37 @@ fn a_recovery_that_goes_on_is_a_reason_not_to_be_ready() {
     assert_eq!(super::health::ready(&site), [failed, stopping, recovery]);
     assert_eq!(super::health::live(&site), [failed]);
 }
+
+#[tokio::test]
+async fn how_queues_stand_is_told_by_group_and_topic() {
+    let temporary = tempfile::tempdir().expect("a directory");
+    let server = server(temporary.path()).await;
+    let http = server.http_address().expect("http is on");
+    let broker = server.broker();
+    three_records_each(broker).await;
+    let topic = broker.catalog.view.topic("t").expect("the topic");
+    for (index, start) in [(0, 0), (1, 1)] {
+        let key = crate::coordinator::share::QueueKey {
+            group: "workers".into(),
+            partition: topic.partition(index).expect("a partition"),
+        };
+        let start = ratel_storage::Offset::new(start);
+        broker.shares.reset(key, start).await.expect("a queue");
+    }
+    let (_, page) = get(http, "/metrics").await;
+    check_lines(
+        &page,
+        &[
+            "ratel_queue_ready{group=\"workers\",topic=\"t\"} 5",
+            "ratel_queue_in_flight{group=\"workers\",topic=\"t\"} 0",
+            "ratel_queue_dead{group=\"workers\",topic=\"t\"} 0",
+            "ratel_queue_redelivered_total{group=\"workers\",topic=\"t\"} 0",
+            "ratel_queue_lock_expired_total{group=\"workers\",topic=\"t\"} 0",
+        ],
+    );
+    assert!(page.contains("ratel_queue_oldest_ready_age_seconds{group=\"workers\""));
+    let (_, page) = get(http, "/metrics?detail=partition").await;
+    let ready = "ratel_queue_ready{group=\"workers\",partition=\"1\",topic=\"t\"} 2";
+    check_lines(&page, &[ready]);
+    server.shutdown().await.expect("it stops");
+}
