@@ -20,6 +20,7 @@ pub mod long_poll;
 pub mod metrics;
 pub mod net;
 pub mod producer_ids;
+pub mod queue_stats;
 pub mod quota;
 pub mod share_sessions;
 pub mod shares;

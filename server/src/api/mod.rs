@@ -247,6 +247,7 @@ mod offset_fetch;
 mod offset_for_leader_epoch;
 mod pieces;
 mod produce;
+mod queue_admin;
 mod share_acknowledge;
 mod share_acks;
 mod share_fetch;
@@ -303,4 +304,5 @@ pub const ROUTES: &[Route] = &[
     Route::of::<share_group_describe::ShareGroupDescribe>(),      // 77
     Route::of::<share_fetch::ShareFetch>(),                       // 78
     Route::of::<share_acknowledge::ShareAcknowledge>(),           // 79
+    Route::of::<queue_admin::QueueAdmin>(),                       // 20000
 ];

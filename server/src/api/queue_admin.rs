@@ -1,0 +1,338 @@
+//! QueueAdmin (key 20000), version 0: how queues stand, and purging them while
+//! members live (queues.md 3). Ours alone: ApiVersions does not show it.
+//!
+//! A request asks for exactly one thing, else INVALID_REQUEST.
+//! - `describe_queues`: the queues of the groups that are named, or all. A group without queues
+//!   has no row.
+//! - `purge_queues`: what is ready at the moment of the request is archived, what is leased stays
+//!   leased. GROUP_ID_NOT_FOUND if the group has no queue; a partition that is named and has none
+//!   gets UNKNOWN_TOPIC_OR_PARTITION and the others are purged. Durable when answered.
+
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+
+use ratel_protocol::messages::queue_admin_request::{DescribeQueues, PurgeQueues, QueueTopic};
+use ratel_protocol::messages::queue_admin_response::{PurgedQueue, QueueDescription};
+use ratel_protocol::messages::{GroupId, QueueAdminRequest, QueueAdminResponse, TopicName};
+use ratel_protocol::{ApiKey, ErrorCode, StrBytes};
+
+use super::groups::{STRANGE, own, send_each, text};
+use super::{Api, Context, Later};
+use crate::coordinator::share::{Event, Reply};
+use crate::queue_stats::{QueueStats, gather};
+
+pub struct QueueAdmin;
+
+impl Api for QueueAdmin {
+    type Request = QueueAdminRequest;
+    const KEY: ApiKey = ApiKey::QueueAdmin;
+    const VERSIONS: RangeInclusive<i16> = 0..=0;
+
+    async fn handle(cx: Context, request: QueueAdminRequest) -> Later {
+        Later::wait(async move {
+            let answer = match task(request) {
+                Ok(Task::Describe(wanted)) => describe(&cx, wanted).await,
+                Ok(Task::Purge(wanted)) => purge(&cx, wanted).await,
+                Err(refusal) => Err(refusal),
+            };
+            let answer = answer.unwrap_or_else(|(code, why)| {
+                QueueAdminResponse::default()
+                    .with_error_code(code.code())
+                    .with_error_message(Some(StrBytes::from_static_str(why)))
+            });
+            cx.answer(&answer)
+        })
+    }
+}
+
+type Refusal = (ErrorCode, &'static str);
+
+/// What one request asks for.
+#[derive(Debug, PartialEq)]
+enum Task {
+    Describe(DescribeQueues),
+    Purge(PurgeQueues),
+}
+
+fn task(request: QueueAdminRequest) -> Result<Task, Refusal> {
+    let redrives = [
+        request.start_redrive.is_some(),
+        request.list_redrives.is_some(),
+        request.cancel_redrive.is_some(),
+        request.resume_redrive.is_some(),
+    ];
+    let redrives = redrives.iter().filter(|asked| **asked).count();
+    match (request.describe_queues, request.purge_queues, redrives) {
+        (Some(wanted), None, 0) => Ok(Task::Describe(wanted)),
+        (None, Some(wanted), 0) => Ok(Task::Purge(wanted)),
+        (None, None, 1) => Err((
+            ErrorCode::InvalidRequest,
+            "Dead letters are not brought home yet.",
+        )),
+        _ => Err((
+            ErrorCode::InvalidRequest,
+            "A request asks for exactly one thing.",
+        )),
+    }
+}
+
+fn unavailable(code: ErrorCode) -> Refusal {
+    (code, "Some queues cannot be looked at now.")
+}
+
+async fn describe(cx: &Context, wanted: DescribeQueues) -> Result<QueueAdminResponse, Refusal> {
+    let mut queues = Vec::new();
+    match wanted.group_ids {
+        None => queues = gather(&cx.broker, None).await.map_err(unavailable)?,
+        Some(groups) => {
+            let groups: BTreeSet<_> = groups.iter().map(|group| own(group)).collect();
+            for group in groups {
+                let found = gather(&cx.broker, Some(group)).await;
+                queues.extend(found.map_err(unavailable)?);
+            }
+        }
+    }
+    Ok(QueueAdminResponse::default().with_queues(queues.iter().map(description).collect()))
+}
+
+fn description(queue: &QueueStats) -> QueueDescription {
+    let depth = &queue.depth;
+    QueueDescription::default()
+        .with_group_id(GroupId(text(&queue.key.group)))
+        .with_topic_name(TopicName(text(&queue.topic)))
+        .with_topic_id(queue.key.partition.topic)
+        .with_partition_index(queue.key.partition.index)
+        .with_start_offset(depth.start.get())
+        .with_next_offset(depth.next.get())
+        .with_end_offset(queue.end.get())
+        .with_ready(count(queue.ready))
+        .with_in_flight(count(depth.in_flight))
+        .with_delayed(count(depth.delayed))
+        .with_archiving(count(depth.archiving))
+        .with_dead(count(depth.dead))
+        .with_redelivered(count(depth.redelivered))
+        .with_lock_expired(count(depth.lock_expired))
+        .with_oldest_ready_age_ms(queue.oldest_ready_age_ms.unwrap_or(-1))
+        .with_consumers(i32::try_from(queue.consumers).unwrap_or(i32::MAX))
+        .with_paused(queue.paused)
+}
+
+fn count(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+async fn purge(cx: &Context, wanted: PurgeQueues) -> Result<QueueAdminResponse, Refusal> {
+    let group = own(&wanted.group_id);
+    let mut queues = gather(&cx.broker, Some(group)).await.map_err(unavailable)?;
+    if queues.is_empty() {
+        return Err((ErrorCode::GroupIdNotFound, "The group has no queues."));
+    }
+    let topics = wanted.topics.as_deref();
+    let mut purged = missing(topics, &queues);
+    queues.retain(|queue| is_meant(topics, queue));
+    let replies = send_each(queues, |queue| {
+        let event = Event::Purge {
+            key: queue.key.clone(),
+            end: queue.end,
+        };
+        let reply = cx.broker.shares.send(&queue.key, event);
+        let row = row(&queue.topic, queue.key.partition.index);
+        async move {
+            match reply.await {
+                Ok(Reply::Purged(records)) => row.with_records(count(records)),
+                Ok(_) => row.with_error_code(STRANGE.code()),
+                Err(error) => row.with_error_code(error.code()),
+            }
+        }
+    });
+    purged.extend(replies.await.all().await);
+    purged.sort_by(|a, b| place(a).cmp(&place(b)));
+    Ok(QueueAdminResponse::default().with_purged(purged))
+}
+
+fn place(row: &PurgedQueue) -> (&str, i32) {
+    (row.topic_name.as_str(), row.partition_index)
+}
+
+fn row(topic: &str, partition: i32) -> PurgedQueue {
+    PurgedQueue::default()
+        .with_topic_name(TopicName(text(topic)))
+        .with_partition_index(partition)
+}
+
+fn is_meant(topics: Option<&[QueueTopic]>, queue: &QueueStats) -> bool {
+    let names = |topic: &QueueTopic| {
+        let partitions = topic.partitions.as_deref();
+        *queue.topic == **topic.topic_name
+            && partitions.is_none_or(|indexes| indexes.contains(&queue.key.partition.index))
+    };
+    topics.is_none_or(|topics| topics.iter().any(names))
+}
+
+/// A row for each that is named and is no queue of the group; a topic without any has one, of
+/// partition -1.
+fn missing(topics: Option<&[QueueTopic]>, queues: &[QueueStats]) -> Vec<PurgedQueue> {
+    let there: BTreeSet<_> = queues
+        .iter()
+        .map(|queue| (&*queue.topic, queue.key.partition.index))
+        .collect();
+    let mut places = BTreeSet::new();
+    for topic in topics.unwrap_or_default() {
+        let name: &str = &topic.topic_name;
+        match &topic.partitions {
+            Some(indexes) => places.extend(indexes.iter().map(|index| (name, *index))),
+            None if there.range((name, 0)..=(name, i32::MAX)).next().is_none() => {
+                places.insert((name, -1));
+            }
+            None => {}
+        }
+    }
+    let unknown = ErrorCode::UnknownTopicOrPartition.code();
+    places
+        .difference(&there)
+        .map(|(name, index)| row(name, *index).with_error_code(unknown))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ratel_protocol::messages::ShareFetchRequest;
+    use ratel_protocol::messages::queue_admin_request::ListRedrives;
+    use ratel_protocol::messages::share_fetch_request::{FetchPartition, FetchTopic};
+    use ratel_storage::{Durability, LogSettings, Origin};
+
+    use super::super::testing::{Bench, NOW_MS, batch};
+    use super::*;
+    use crate::config::Config;
+    use crate::coordinator::catalog::{SHARE_STATE_TOPIC, Topic};
+
+    /// Group `g` reads the two partitions of `jobs`. Three records are in the first, of which a
+    /// member leases one.
+    async fn bench() -> (Bench, Arc<Topic>) {
+        let bench = Bench::with_groups(Config::default()).await;
+        bench.topic_with(SHARE_STATE_TOPIC, 4, true, LogSettings::default());
+        let topic = bench.topic("jobs", 2);
+        for index in 0..2 {
+            let partition = topic.partition(index).expect("it has two");
+            let made = bench.broker.shares.initialize(&"g".into(), partition).await;
+            made.expect("a queue");
+        }
+        let log = bench.broker.partition(&topic, 0).expect("it is open");
+        let appended = log
+            .append(
+                &batch(&["a", "b", "c"]),
+                Origin::Client,
+                Durability::Written,
+                NOW_MS,
+            )
+            .await;
+        appended.expect("written");
+        lease_one(&bench, &topic).await;
+        (bench, topic)
+    }
+
+    async fn lease_one(bench: &Bench, topic: &Topic) {
+        let wanted = FetchTopic::default()
+            .with_topic_id(topic.id)
+            .with_partitions(vec![FetchPartition::default()]);
+        let request = ShareFetchRequest::default()
+            .with_group_id(Some(GroupId(text("g"))))
+            .with_member_id(Some(text("m")))
+            .with_max_records(1)
+            .with_share_acquire_mode(1)
+            .with_topics(vec![wanted]);
+        let answer = bench.send(2, &request).await;
+        assert_eq!(answer.error_code, 0);
+    }
+
+    async fn described(bench: &Bench, groups: Option<&[&str]>) -> Vec<QueueDescription> {
+        let groups = groups.map(|groups| groups.iter().map(|group| GroupId(text(group))).collect());
+        let wanted = DescribeQueues::default().with_group_ids(groups);
+        let request = QueueAdminRequest::default().with_describe_queues(Some(wanted));
+        let answer = bench.send(0, &request).await;
+        assert_eq!(answer.error_code, 0);
+        answer.queues
+    }
+
+    #[tokio::test]
+    async fn a_queue_is_counted_to_the_record() {
+        let (bench, topic) = bench().await;
+        bench.clock.advance_ms(5000);
+        let queues = described(&bench, None).await;
+        let [first, second] = &queues[..] else {
+            panic!("{queues:?}");
+        };
+        assert_eq!((&**first.group_id, &**first.topic_name), ("g", "jobs"));
+        assert_eq!(first.topic_id, topic.id);
+        assert_eq!((first.ready, first.in_flight, first.delayed), (2, 1, 0));
+        let offsets = (first.start_offset, first.next_offset, first.end_offset);
+        assert_eq!(offsets, (0, 1, 3));
+        assert_eq!(first.oldest_ready_age_ms, 5000);
+        assert_eq!((first.consumers, first.paused), (0, false));
+        assert_eq!((second.partition_index, second.ready), (1, 0));
+        assert_eq!(second.oldest_ready_age_ms, -1, "nothing is ready");
+        assert_eq!(described(&bench, Some(&["g", "g"])).await.len(), 2);
+        assert_eq!(described(&bench, Some(&["other"])).await, []);
+    }
+
+    async fn purged(
+        bench: &Bench,
+        group: &str,
+        topics: Option<Vec<QueueTopic>>,
+    ) -> QueueAdminResponse {
+        let wanted = PurgeQueues::default()
+            .with_group_id(GroupId(text(group)))
+            .with_topics(topics);
+        let request = QueueAdminRequest::default().with_purge_queues(Some(wanted));
+        bench.send(0, &request).await
+    }
+
+    #[tokio::test]
+    async fn a_purge_takes_what_is_ready_and_leaves_what_is_leased() {
+        let (bench, _) = bench().await;
+        let topic = |name, partitions| {
+            QueueTopic::default()
+                .with_topic_name(TopicName(text(name)))
+                .with_partitions(partitions)
+        };
+        let wanted = vec![topic("jobs", Some(vec![1, 7])), topic("nothing", None)];
+        let answer = purged(&bench, "g", Some(wanted)).await;
+        let rows = answer.purged.iter().map(|row| {
+            let name: &str = &row.topic_name;
+            (name, row.partition_index, row.records, row.error_code)
+        });
+        let expected = [("jobs", 1, 0, 0), ("jobs", 7, 0, 3), ("nothing", -1, 0, 3)];
+        assert_eq!(rows.collect::<Vec<_>>(), expected);
+        assert_eq!(described(&bench, None).await[0].ready, 2, "not meant");
+
+        let answer = purged(&bench, "g", None).await;
+        let records: Vec<_> = answer.purged.iter().map(|row| row.records).collect();
+        assert_eq!(records, [2, 0]);
+        let first = &described(&bench, None).await[0];
+        assert_eq!((first.ready, first.in_flight), (0, 1));
+
+        let answer = purged(&bench, "other", None).await;
+        assert_eq!(answer.error_code, ErrorCode::GroupIdNotFound.code());
+    }
+
+    #[tokio::test]
+    async fn a_request_asks_for_one_thing() {
+        let (bench, _) = bench().await;
+        let nothing = QueueAdminRequest::default();
+        let two = nothing
+            .clone()
+            .with_describe_queues(Some(DescribeQueues::default()))
+            .with_list_redrives(Some(ListRedrives::default()));
+        for request in [nothing, two] {
+            let answer = bench.send(0, &request).await;
+            assert_eq!(answer.error_code, ErrorCode::InvalidRequest.code());
+            assert!(
+                answer
+                    .error_message
+                    .is_some_and(|why| why.contains("one thing"))
+            );
+        }
+    }
+}
