@@ -3,7 +3,7 @@
 import time
 
 from confluent_kafka import (Consumer, ConsumerGroupTopicPartitions, OFFSET_BEGINNING,
-                             OFFSET_END, Producer, TopicPartition, version)
+                             OFFSET_END, Producer, ShareConsumer, TopicPartition, version)
 from confluent_kafka.admin import (AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource,
                                    NewPartitions, NewTopic, OffsetSpec, ResourceType)
 
@@ -230,6 +230,39 @@ def deletion(topic, group):
                lambda: topic not in admin.list_topics(timeout=10).topics)
 
 
+def queue():
+    """Two workers in a share group: each record goes to one of them, and none is left over."""
+    topic, group = story.topic("queue"), story.topic("workers")
+    create(topic, 2)
+    resource = ConfigResource(ResourceType.GROUP, group, incremental_configs=[
+        ConfigEntry("share.auto.offset.reset", "earliest",
+                    incremental_operation=AlterConfigOpType.SET)])
+    result(admin.incremental_alter_configs([resource])[resource])
+    workers = [ShareConsumer({**servers, "group.id": group}) for _ in range(2)]
+    for worker in workers:
+        worker.subscribe([topic])
+    taken = []
+
+    def work():
+        for worker in workers:
+            taken.extend((m.partition(), m.offset()) for m in worker.poll(timeout=0.1))
+
+    # Both have joined before there is work, so that there is somebody to share it with.
+    deadline = time.monotonic() + 3
+    while time.monotonic() < deadline:
+        work()
+    sent = list(make_records("queue", 1000))
+    produce(topic, sent)
+    wait_until("all records are handed out", 30, lambda: (work(), len(taken) >= len(sent))[1])
+    # What was handed out last is accepted by the next poll; nothing comes again.
+    work()
+    work()
+    expect("records handed out, and distinct ones", (len(taken), len(set(taken))), (1000, 1000))
+    for worker in workers:
+        worker.close()
+    story.ok("a queue: each record to one of two workers")
+
+
 print(f"confluent-kafka {version()}", flush=True)
 codecs()
 idempotent()
@@ -237,3 +270,4 @@ group_rebalance()
 commit_and_resume()
 offsets_by_time()
 administration()
+queue()

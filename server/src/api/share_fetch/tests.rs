@@ -270,7 +270,8 @@ async fn a_fetch_waits_for_min_bytes() {
     assert!(began.elapsed().as_millis() < 10_000);
 }
 
-#[tokio::test(start_paused = true)]
+// Not on paused time, which jumps while the disk's thread is at work.
+#[tokio::test]
 async fn acknowledgements_that_came_along_are_answered_at_once() {
     let rig = Rig::new(2).await;
     rig.produce(0, &["a", "b"]);
@@ -278,7 +279,7 @@ async fn acknowledgements_that_came_along_are_answered_at_once() {
     let began = tokio::time::Instant::now();
     let request = rig.fetch(1, &[0]).with_max_wait_ms(60_000);
     let answered = rig.send(&carrying(request, ack(0, 0, 1))).await;
-    assert_eq!(began.elapsed().as_millis(), 0);
+    assert!(began.elapsed().as_secs() < 30, "{:?}", began.elapsed());
     assert_eq!(
         acquired(&answered),
         [(0, vec![])],
