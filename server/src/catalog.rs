@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::coordinator::catalog::alter::Changes;
 use crate::coordinator::catalog::broker_config::{BrokerConfigs, BrokerScope};
 use crate::coordinator::catalog::machine::{CatalogMachine, Event, NewTopic, Reply};
+use crate::coordinator::catalog::redrive_job::Job;
 use crate::coordinator::catalog::{
     CATALOG_PARTITION, OFFSETS_TOPIC, SHARE_STATE_TOPIC, Topic, View,
 };
@@ -259,6 +260,32 @@ impl Catalog {
             changes,
             validate_only,
         })
+    }
+
+    /// Begin a redrive, or write down how far one has come.
+    ///
+    /// # Errors
+    /// INVALID_REQUEST if another is at work on the same topic or there is none of this number,
+    /// POLICY_VIOLATION if there are too many, COORDINATOR_NOT_AVAILABLE if it cannot be written
+    /// down.
+    pub fn put_redrive(
+        &self,
+        job: Job,
+        is_new: bool,
+    ) -> impl Future<Output = Result<Arc<Job>, Refusal>> + Send + use<> {
+        let job = Box::new(job);
+        let reply = self.shard.send(Event::PutRedrive { job, is_new });
+        async move {
+            match reply.await? {
+                Reply::Redrive(outcome) => outcome,
+                _ => Err(ErrorCode::UnknownServerError.into()),
+            }
+        }
+    }
+
+    /// Forget a redrive that has ended.
+    pub fn forget_redrive(&self, id: i64) {
+        self.shard.tell(Event::ForgetRedrive(id));
     }
 
     /// A block of producer ids that was never given out before and never will be again,

@@ -22,6 +22,7 @@ pub mod net;
 pub mod producer_ids;
 pub mod queue_stats;
 pub mod quota;
+pub mod redrive;
 pub mod share_sessions;
 pub mod shares;
 pub mod start;

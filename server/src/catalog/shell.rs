@@ -210,9 +210,13 @@ impl Shell<CatalogMachine> for CatalogShell {
                 topics,
                 deleted,
                 groups,
+                redrives,
             } => {
                 let defaults = GroupSettings::new(&BTreeMap::new(), &brokers);
                 self.0.view.begin_groups(defaults, groups);
+                for job in redrives {
+                    self.0.view.put_redrive(job.id, Some(job));
+                }
                 self.0.brokers.store(brokers);
                 self.begin(topics, deleted.iter().map(|(id, _)| *id).collect())
                     .await;
@@ -220,6 +224,7 @@ impl Shell<CatalogMachine> for CatalogShell {
                     self.remove(shard, id, partitions).await;
                 }
             }
+            Action::PublishRedrive(id, job) => self.0.view.put_redrive(id, job),
             Action::PublishGroup(config) => self.0.view.insert_group(config),
             Action::Publish(topic) => self.publish(topic).await,
             Action::Retire(topic) => {

@@ -12,6 +12,7 @@ use super::alter::{self, Changes};
 use super::broker_config::{BrokerConfigs, BrokerScope};
 use super::group_config::{self, GroupConfig, GroupSettings};
 use super::record::{CatalogRecord, TopicRecord};
+use super::redrive_job::Job;
 use super::view::Topic;
 use super::{check_legal_name, topic_config};
 use crate::clock::Timestamp;
@@ -85,6 +86,15 @@ pub enum Event {
         /// Change nothing.
         validate_only: bool,
     },
+    /// Begin a redrive, or write down how far one has come.
+    PutRedrive {
+        /// The job. A new one's number does not count.
+        job: Box<Job>,
+        /// Whether it begins.
+        is_new: bool,
+    },
+    /// Forget a redrive that has ended.
+    ForgetRedrive(i64),
     /// Give out a block of producer ids.
     ProducerIds,
     /// The files of a deleted topic are gone.
@@ -101,9 +111,11 @@ pub enum Reply {
     Topics(Vec<Result<Arc<Topic>, Refusal>>),
     /// To AlterTopic, AlterBroker and AlterGroup.
     Altered(Result<(), Refusal>),
+    /// To PutRedrive: the job as it is written down.
+    Redrive(Result<Arc<Job>, Refusal>),
     /// To ProducerIds: a block that nobody else gets.
     ProducerIds(Range<i64>),
-    /// To Barrier.
+    /// To Barrier and ForgetRedrive.
     Done,
 }
 
@@ -120,7 +132,11 @@ pub enum Action {
         deleted: Vec<(TopicId, i32)>,
         /// Every group that has a configuration.
         groups: Vec<Arc<GroupConfig>>,
+        /// Every redrive.
+        redrives: Vec<Arc<Job>>,
     },
+    /// Show readers a redrive, or that there is none of this number any more.
+    PublishRedrive(i64, Option<Arc<Job>>),
     /// Show readers a group's configuration; one without values is none.
     PublishGroup(Arc<GroupConfig>),
     /// Open the logs of a topic that is new or has changed, and show it to readers.
@@ -143,6 +159,7 @@ pub struct CatalogMachine {
     partitions: usize,
     deleted: BTreeMap<TopicId, i32>,
     groups: BTreeMap<Arc<str>, Arc<GroupConfig>>,
+    redrives: BTreeMap<i64, Arc<Job>>,
     /// One past the last producer id that was given out.
     producer_ids_end: i64,
 }
@@ -160,6 +177,7 @@ impl CatalogMachine {
             partitions: 0,
             deleted: BTreeMap::new(),
             groups: BTreeMap::new(),
+            redrives: BTreeMap::new(),
             producer_ids_end: 0,
         }
     }
@@ -493,6 +511,13 @@ impl Machine for CatalogMachine {
                 changes,
                 validate_only,
             } => Reply::Altered(self.alter_group(group, &changes, validate_only, out)),
+            Event::PutRedrive { job, is_new } => {
+                Reply::Redrive(self.put_redrive(*job, is_new, out))
+            }
+            Event::ForgetRedrive(id) => {
+                self.forget_redrive(id, out);
+                Reply::Done
+            }
             Event::ProducerIds => Reply::ProducerIds(self.take_producer_ids(out)),
             Event::FilesRemoved(id) => {
                 if self.deleted.contains_key(&id) {
@@ -523,6 +548,7 @@ impl Machine for CatalogMachine {
                 Arc::make_mut(&mut self.brokers).alter(*scope, name, value.clone());
             }
             CatalogRecord::GroupConfig { group, configs } => self.apply_group(group, configs),
+            CatalogRecord::Redrive { id, job } => self.apply_redrive(*id, job.as_ref()),
             CatalogRecord::ProducerIds { end } => {
                 self.producer_ids_end = self.producer_ids_end.max(*end);
             }
@@ -540,6 +566,7 @@ impl Machine for CatalogMachine {
                 .map(|(id, count)| (*id, *count))
                 .collect(),
             groups: self.groups.values().cloned().collect(),
+            redrives: self.redrives.values().cloned().collect(),
         });
     }
 
@@ -565,6 +592,11 @@ impl Machine for CatalogMachine {
         out.extend(groups.map(|config| CatalogRecord::GroupConfig {
             group: config.group.clone(),
             configs: config.configs.clone(),
+        }));
+        let redrives = self.redrives.iter();
+        out.extend(redrives.map(|(id, job)| CatalogRecord::Redrive {
+            id: *id,
+            job: Some(job.clone()),
         }));
         out.push(CatalogRecord::ProducerIds {
             end: self.producer_ids_end,
@@ -595,6 +627,8 @@ fn above(limit: &str, value: usize) -> Refusal {
     let message = format!("This would be more than {limit}={value} allows.");
     Refusal::new(ErrorCode::PolicyViolation, message)
 }
+
+mod redrives;
 
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,7 @@ pub mod config_key;
 pub mod group_config;
 pub mod machine;
 pub mod record;
+pub mod redrive_job;
 pub mod topic_config;
 mod view;
 

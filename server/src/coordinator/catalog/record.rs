@@ -7,6 +7,7 @@ use bytes::Bytes;
 use ratel_storage::TopicId;
 
 use super::broker_config::BrokerScope;
+use super::redrive_job::Job;
 use crate::coordinator::Record;
 use crate::coordinator::record::{Reader, Writer};
 
@@ -16,6 +17,7 @@ const DELETED: i16 = 1;
 const BROKER_CONFIG: i16 = 2;
 const PRODUCER_IDS: i16 = 3;
 const GROUP_CONFIG: i16 = 4;
+const REDRIVE: i16 = 5;
 
 /// The one version of every value.
 const VERSION: i16 = 0;
@@ -54,6 +56,13 @@ pub enum CatalogRecord {
         group: Arc<str>,
         /// Its configuration.
         configs: BTreeMap<String, String>,
+    },
+    /// A redrive as it stands, or with `None` forgotten.
+    Redrive {
+        /// Its number.
+        id: i64,
+        /// The job.
+        job: Option<Arc<Job>>,
     },
     /// Every producer id below this one has been given out.
     ProducerIds {
@@ -152,6 +161,16 @@ impl Record for CatalogRecord {
                 });
                 (key.finish(), value)
             }
+            Self::Redrive { id, job } => {
+                let mut key = Writer::new(REDRIVE);
+                key.i64(*id);
+                let value = job.as_ref().map(|job| {
+                    let mut value = Writer::new(VERSION);
+                    job.write(&mut value);
+                    value.finish()
+                });
+                (key.finish(), value)
+            }
             Self::ProducerIds { end } => {
                 let mut value = Writer::new(VERSION);
                 value.i64(*end);
@@ -193,6 +212,12 @@ impl Record for CatalogRecord {
                     .transpose()?
                     .unwrap_or_default(),
             },
+            (REDRIVE, value) => {
+                let id = key.i64()?;
+                let job = value.map(|mut value| Job::read(id, &mut value));
+                let job = job.transpose()?.map(Arc::new);
+                Self::Redrive { id, job }
+            }
             (PRODUCER_IDS, Some(mut value)) => Self::ProducerIds { end: value.i64()? },
             (kind, _) => return Err(format!("a catalog record of type {kind}")),
         };
@@ -258,6 +283,11 @@ mod tests {
                 group: "workers".into(),
                 configs: BTreeMap::new(),
             },
+            CatalogRecord::Redrive {
+                id: 3,
+                job: Some(Arc::new(super::super::redrive_job::example())),
+            },
+            CatalogRecord::Redrive { id: 3, job: None },
             CatalogRecord::ProducerIds { end: 4000 },
         ];
         for record in records {

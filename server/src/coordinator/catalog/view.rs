@@ -10,6 +10,7 @@ use dashmap::DashMap;
 use ratel_storage::{LogSettings, PartitionId, TopicId};
 
 use super::group_config::{GroupConfig, GroupSettings};
+use super::redrive_job::Job;
 
 /// A topic as it is now. A change makes a new value; holders of the old one keep it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +50,7 @@ pub struct View {
     version: AtomicU64,
     groups: DashMap<Arc<str>, Arc<GroupConfig>>,
     group_defaults: ArcSwap<GroupSettings>,
+    redrives: DashMap<i64, Arc<Job>>,
 }
 
 impl View {
@@ -120,6 +122,29 @@ impl View {
         groups
             .into_iter()
             .for_each(|config| self.insert_group(config));
+    }
+
+    /// A redrive.
+    #[must_use]
+    pub fn redrive(&self, id: i64) -> Option<Arc<Job>> {
+        self.redrives.get(&id).map(|job| job.clone())
+    }
+
+    /// All redrives, the newest first.
+    #[must_use]
+    pub fn redrives(&self) -> Vec<Arc<Job>> {
+        let jobs = self.redrives.iter();
+        let mut jobs: Vec<_> = jobs.map(|entry| entry.value().clone()).collect();
+        jobs.sort_by_key(|job| std::cmp::Reverse(job.id));
+        jobs
+    }
+
+    /// Put a redrive in, or take it out. Only the catalog's shell calls this.
+    pub fn put_redrive(&self, id: i64, job: Option<Arc<Job>>) {
+        match job {
+            Some(job) => self.redrives.insert(id, job),
+            None => self.redrives.remove(&id).map(|(_, job)| job),
+        };
     }
 
     /// How many topics there are.
