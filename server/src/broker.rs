@@ -14,6 +14,7 @@ use crate::fetch_sessions::FetchSessions;
 use crate::groups::Groups;
 use crate::metrics::Metrics;
 use crate::producer_ids::ProducerIds;
+use crate::redrive::Redrives;
 use crate::share_sessions::{Gone, ShareSessions};
 use crate::shares::Shares;
 
@@ -31,6 +32,8 @@ pub struct Broker {
     pub groups: Groups,
     /// Queues.
     pub shares: Shares,
+    /// Dead letters on their way home.
+    pub redrives: Redrives,
     /// What members of share groups read, from one request to the next.
     pub share_sessions: ShareSessions,
     /// The cluster's id: 22 characters, the same across restarts (M-4).
@@ -105,6 +108,7 @@ pub mod testing {
     use crate::groups::Groups;
     use crate::metrics::Metrics;
     use crate::producer_ids::ProducerIds;
+    use crate::redrive::Redrives;
     use crate::share_sessions::ShareSessions;
     use crate::shares::Shares;
 
@@ -172,6 +176,7 @@ pub mod testing {
     ) -> Arc<Broker> {
         Arc::new(Broker {
             shares: Shares::idle(engine.clone(), &catalog, clock.clone()),
+            redrives: Redrives::start(engine.clone(), catalog.clone(), clock.clone()),
             share_sessions: ShareSessions::new(10, 100),
             config,
             clock,

@@ -26,8 +26,17 @@ use crate::clock::Clock;
 use crate::coordinator::catalog::Topic;
 use crate::coordinator::catalog::group_config::GroupSettings;
 use crate::coordinator::catalog::machine::NewTopic;
-use crate::coordinator::share::{DeadRange, QueueKey};
+use crate::coordinator::share::{DeadRange, DeadReason, QueueKey};
 use letter::Letters;
+
+/// Why a record was given up, in the words of its header `__dlq.errors.message` (KIP-1191).
+#[must_use]
+pub fn sentence(reason: DeadReason) -> &'static str {
+    match reason {
+        DeadReason::Rejected => "Offset rejected by client.",
+        DeadReason::DeliveryLimit => "Offset delivery count exceeded the threshold.",
+    }
+}
 
 pub use letter::{
     DELIVERY_COUNT, GROUP, INCOMPLETE, MESSAGE, OFFSET, ORIGIN_PREFIX, PARTITION, TOPIC,

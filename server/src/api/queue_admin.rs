@@ -7,6 +7,11 @@
 //! - `purge_queues`: what is ready at the moment of the request is archived, what is leased stays
 //!   leased. GROUP_ID_NOT_FOUND if the group has no queue; a partition that is named and has none
 //!   gets UNKNOWN_TOPIC_OR_PARTITION and the others are purged. Durable when answered.
+//! - `start_redrive`, `list_redrives`, `cancel_redrive`, `resume_redrive`: dead letters go home by
+//!   jobs of the server, which outlive it. The answer holds the jobs; INVALID_REQUEST for a group
+//!   without dead letters, and for a job that is not there or not in the state for it.
+
+mod redrive;
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -14,11 +19,12 @@ use std::ops::RangeInclusive;
 use ratel_protocol::messages::queue_admin_request::{DescribeQueues, PurgeQueues, QueueTopic};
 use ratel_protocol::messages::queue_admin_response::{PurgedQueue, QueueDescription};
 use ratel_protocol::messages::{GroupId, QueueAdminRequest, QueueAdminResponse, TopicName};
-use ratel_protocol::{ApiKey, ErrorCode, StrBytes};
+use ratel_protocol::{ApiKey, ErrorCode};
 
 use super::groups::{STRANGE, own, send_each, text};
 use super::{Api, Context, Later};
 use crate::coordinator::share::{Event, Reply};
+use crate::error::Refusal;
 use crate::queue_stats::{QueueStats, gather};
 
 pub struct QueueAdmin;
@@ -33,43 +39,40 @@ impl Api for QueueAdmin {
             let answer = match task(request) {
                 Ok(Task::Describe(wanted)) => describe(&cx, wanted).await,
                 Ok(Task::Purge(wanted)) => purge(&cx, wanted).await,
+                Ok(Task::Redrive(task)) => redrive::answer(&cx.broker, task).await,
                 Err(refusal) => Err(refusal),
             };
-            let answer = answer.unwrap_or_else(|(code, why)| {
+            let answer = answer.unwrap_or_else(|refusal| {
                 QueueAdminResponse::default()
-                    .with_error_code(code.code())
-                    .with_error_message(Some(StrBytes::from_static_str(why)))
+                    .with_error_code(refusal.code.code())
+                    .with_error_message(refusal.message)
             });
             cx.answer(&answer)
         })
     }
 }
 
-type Refusal = (ErrorCode, &'static str);
-
 /// What one request asks for.
 #[derive(Debug, PartialEq)]
 enum Task {
     Describe(DescribeQueues),
     Purge(PurgeQueues),
+    Redrive(redrive::Task),
 }
 
 fn task(request: QueueAdminRequest) -> Result<Task, Refusal> {
     let redrives = [
-        request.start_redrive.is_some(),
-        request.list_redrives.is_some(),
-        request.cancel_redrive.is_some(),
-        request.resume_redrive.is_some(),
+        request.start_redrive.map(redrive::Task::Start),
+        request.list_redrives.map(redrive::Task::List),
+        (request.cancel_redrive).map(|job| redrive::Task::Cancel(job.job_id)),
+        (request.resume_redrive).map(|job| redrive::Task::Resume(job.job_id)),
     ];
-    let redrives = redrives.iter().filter(|asked| **asked).count();
-    match (request.describe_queues, request.purge_queues, redrives) {
-        (Some(wanted), None, 0) => Ok(Task::Describe(wanted)),
-        (None, Some(wanted), 0) => Ok(Task::Purge(wanted)),
-        (None, None, 1) => Err((
-            ErrorCode::InvalidRequest,
-            "Dead letters are not brought home yet.",
-        )),
-        _ => Err((
+    let mut asked: Vec<Task> = redrives.into_iter().flatten().map(Task::Redrive).collect();
+    asked.extend(request.describe_queues.map(Task::Describe));
+    asked.extend(request.purge_queues.map(Task::Purge));
+    match (asked.pop(), asked.pop()) {
+        (Some(task), None) => Ok(task),
+        _ => Err(Refusal::new(
             ErrorCode::InvalidRequest,
             "A request asks for exactly one thing.",
         )),
@@ -77,7 +80,7 @@ fn task(request: QueueAdminRequest) -> Result<Task, Refusal> {
 }
 
 fn unavailable(code: ErrorCode) -> Refusal {
-    (code, "Some queues cannot be looked at now.")
+    Refusal::new(code, "Some queues cannot be looked at now.")
 }
 
 async fn describe(cx: &Context, wanted: DescribeQueues) -> Result<QueueAdminResponse, Refusal> {
@@ -125,7 +128,10 @@ async fn purge(cx: &Context, wanted: PurgeQueues) -> Result<QueueAdminResponse, 
     let group = own(&wanted.group_id);
     let mut queues = gather(&cx.broker, Some(group)).await.map_err(unavailable)?;
     if queues.is_empty() {
-        return Err((ErrorCode::GroupIdNotFound, "The group has no queues."));
+        return Err(Refusal::new(
+            ErrorCode::GroupIdNotFound,
+            "The group has no queues.",
+        ));
     }
     let topics = wanted.topics.as_deref();
     let mut purged = missing(topics, &queues);
@@ -199,7 +205,7 @@ mod tests {
     use std::sync::Arc;
 
     use ratel_protocol::messages::ShareFetchRequest;
-    use ratel_protocol::messages::queue_admin_request::ListRedrives;
+    use ratel_protocol::messages::queue_admin_request::{ListRedrives, RedriveId, StartRedrive};
     use ratel_protocol::messages::share_fetch_request::{FetchPartition, FetchTopic};
     use ratel_storage::{Durability, LogSettings, Origin};
 
@@ -334,5 +340,36 @@ mod tests {
                     .is_some_and(|why| why.contains("one thing"))
             );
         }
+    }
+
+    #[tokio::test]
+    async fn a_redrive_needs_dead_letters_and_a_job_that_is_there() {
+        let (bench, _) = bench().await;
+        let nothing = QueueAdminRequest::default();
+        let start = StartRedrive::default().with_group_id("g".into());
+        let id = RedriveId::default().with_job_id(7);
+        let refused = [
+            (
+                nothing.clone().with_start_redrive(Some(start)),
+                "no dead-letter topic",
+            ),
+            (
+                nothing.clone().with_cancel_redrive(Some(id.clone())),
+                "no redrive 7",
+            ),
+            (
+                nothing.clone().with_resume_redrive(Some(id)),
+                "no redrive 7",
+            ),
+        ];
+        for (request, why) in refused {
+            let answer = bench.send(0, &request).await;
+            assert_eq!(answer.error_code, ErrorCode::InvalidRequest.code());
+            let said = answer.error_message.expect("a sentence");
+            assert!(said.contains(why), "{said}");
+        }
+        let list = nothing.with_list_redrives(Some(ListRedrives::default()));
+        let answer = bench.send(0, &list).await;
+        assert_eq!((answer.error_code, answer.redrives), (0, vec![]));
     }
 }

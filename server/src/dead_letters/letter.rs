@@ -3,7 +3,7 @@
 
 use ratel_storage::{Batch, BatchBuilder, Offset, Record};
 
-use crate::coordinator::share::{DeadRange, DeadReason, QueueKey};
+use crate::coordinator::share::{DeadRange, QueueKey};
 
 /// What the names of all headers of a dead letter begin with.
 pub const ORIGIN_PREFIX: &str = "__dlq.errors.";
@@ -70,10 +70,7 @@ impl Letters {
                 partition: key.partition.index.to_string(),
                 group: key.group.to_string(),
                 delivery_count: range.delivery_count.to_string(),
-                message: match range.reason {
-                    DeadReason::Rejected => "Offset rejected by client.",
-                    DeadReason::DeliveryLimit => "Offset delivery count exceeded the threshold.",
-                },
+                message: super::sentence(range.reason),
             },
             incomplete: 0,
         }

@@ -19,6 +19,7 @@ use crate::fetch_sessions::FetchSessions;
 use crate::groups::Groups;
 use crate::metrics::Metrics;
 use crate::producer_ids::ProducerIds;
+use crate::redrive::Redrives;
 use crate::share_sessions::ShareSessions;
 use crate::shares::Shares;
 
@@ -59,8 +60,10 @@ pub(super) async fn open(
         config.group_share_max_share_sessions,
         config.fetch_session_partitions_max,
     );
+    let redrives = Redrives::start(engine.clone(), catalog.clone(), clock.clone());
     Ok(Arc::new(Broker {
         shares,
+        redrives,
         share_sessions,
         config,
         clock,
