@@ -346,7 +346,7 @@ mod tests {
     async fn a_redrive_needs_dead_letters_and_a_job_that_is_there() {
         let (bench, _) = bench().await;
         let nothing = QueueAdminRequest::default();
-        let start = StartRedrive::default().with_group_id("g".into());
+        let start = StartRedrive::default().with_group_id(GroupId("g".into()));
         let id = RedriveId::default().with_job_id(7);
         let refused = [
             (
