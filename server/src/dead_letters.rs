@@ -306,13 +306,16 @@ fn copied(
             continue;
         }
         if !header.is_control() {
+            let unreadable = "the record lies in a batch that cannot be unpacked";
             let unpacked = Batch::parse(whole, usize::MAX).and_then(|batch| records(&batch));
             let Ok(unpacked) = unpacked else {
-                let unreadable = "the record lies in a batch that cannot be unpacked";
                 return Ok(bare(letters, next, end.min(behind), Some(unreadable)));
             };
             for record in unpacked {
-                let Ok(record) = record else { break };
+                // What lies behind it in the batch cannot be found, and is given up all the same.
+                let Ok(record) = record else {
+                    return Ok(bare(letters, next, end.min(behind), Some(unreadable)));
+                };
                 if record.offset < next || record.offset >= end {
                     continue;
                 }

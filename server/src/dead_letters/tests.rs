@@ -373,3 +373,32 @@ async fn a_rejected_record_is_in_the_dead_letter_topic_before_its_queue_forgets_
     }
     panic!("the record stays in Archiving");
 }
+
+#[tokio::test]
+async fn records_behind_one_that_cannot_be_unpacked_have_letters_too() {
+    let site = Site::new(&[], &[]).await;
+    let mut builder = BatchBuilder::new(NOW_MS);
+    for value in ["a", "b", "c"] {
+        builder.record(None, Some(value.as_bytes()));
+    }
+    // The batch says four records and holds three.
+    let mut bytes = builder.build().unwrap().bytes().to_vec();
+    bytes[23..27].copy_from_slice(&3_i32.to_be_bytes());
+    bytes[57..61].copy_from_slice(&4_i32.to_be_bytes());
+    let crc = crc32c::crc32c(&bytes[21..]);
+    bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+
+    let range = DeadRange {
+        first: Offset::ZERO,
+        last: Offset::new(3),
+        delivery_count: 5,
+        reason: DeadReason::Rejected,
+    };
+    let letters = Letters::new(NOW_MS, &site.key(), "jobs", &range, 1 << 20);
+    let stretch = copied(letters, range.first, range.last.plus(1), &bytes.into()).unwrap();
+    assert_eq!(stretch.next, Offset::new(4));
+    assert_eq!(
+        (stretch.letters.count(), stretch.letters.incomplete()),
+        (4, 1)
+    );
+}
