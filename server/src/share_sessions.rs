@@ -104,7 +104,7 @@ impl ShareSessions {
     /// that stays leased, and goes when this one goes.
     ///
     /// # Errors
-    /// SHARE_SESSION_LIMIT_REACHED if there is no room.
+    /// SHARE_SESSION_LIMIT_REACHED if there is no room: nothing is changed then.
     pub fn open(
         &self,
         key: &SessionKey,
@@ -112,10 +112,10 @@ impl ShareSessions {
         wanted: Vec<Named>,
     ) -> Result<Names, ErrorCode> {
         let mut cache = self.cache();
+        let old = cache.remove(key);
         let mut left = BTreeSet::new();
-        if let Some(old) = cache.remove(key) {
-            left = old.left;
-            left.extend(old.names.iter());
+        if let Some(old) = &old {
+            left.extend(old.left.iter().chain(&*old.names));
         }
         let names = deduplicated(wanted);
         left.retain(|name| !names.contains(name));
@@ -128,6 +128,10 @@ impl ShareSessions {
         let fits = cache.sessions.len() < self.sessions_max
             && cache.partitions + session.len() <= self.partitions_max;
         if !fits {
+            // What the member leased goes with its old session still.
+            if let Some(old) = old {
+                cache.insert(key.clone(), old);
+            }
             return Err(ErrorCode::ShareSessionLimitReached);
         }
         let names = session.names.clone();

@@ -78,4 +78,10 @@ fn there_is_a_limit_of_sessions_and_of_partitions() {
     sessions.open(&key("b"), 1, names(&[0])).unwrap();
     assert_eq!(sessions.go_on(&key("b"), 1, names(&[1, 2]), &[]), full);
     sessions.go_on(&key("b"), 2, names(&[1]), &[]).unwrap();
+    // Who asks for more than there is room for keeps what it had.
+    assert_eq!(sessions.open(&key("b"), 2, names(&[0, 1, 2, 3])), full);
+    let kept = sessions.go_on(&key("b"), 3, Vec::new(), &[]).unwrap();
+    assert_eq!(*kept, names(&[0, 1]));
+    assert_eq!(sessions.disconnected(2), []);
+    assert_eq!(sessions.disconnected(1).len(), 2);
 }
