@@ -49,7 +49,8 @@ impl Api for CreatePartitions {
             let mut grown = grown.await.into_iter();
             let results = results.into_iter().map(|(name, refused)| {
                 let result = CreatePartitionsTopicResult::default().with_name(name);
-                match refused.or_else(|| grown.next().and_then(Result::err)) {
+                let missing = || Err(ErrorCode::UnknownServerError.into());
+                match refused.or_else(|| grown.next().unwrap_or_else(missing).err()) {
                     None => result,
                     Some(refusal) => result
                         .with_error_code(refusal.code.code())
