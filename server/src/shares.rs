@@ -12,6 +12,7 @@ use std::sync::Arc;
 use ratel_protocol::ErrorCode;
 use ratel_storage::{Bound, Engine, Offset, PartitionId, TimeQuery, TopicId};
 use tokio::sync::OnceCell;
+use tokio::task::JoinSet;
 
 use crate::catalog::{Catalog, Change};
 use crate::clock::Clock;
@@ -317,11 +318,17 @@ impl Queues for Shares {
     fn initialize(&self, group: Arc<str>, topics: QueueTopics) -> Outcome {
         let shares = self.clone();
         Box::pin(async move {
+            // All at once, so that one sync of the disk may do for many.
+            let mut made = JoinSet::new();
             for (topic, queues) in topics {
                 for index in queues.partitions {
+                    let (shares, group) = (shares.clone(), group.clone());
                     let partition = PartitionId { topic, index };
-                    shares.initialize(&group, partition).await?;
+                    made.spawn(async move { shares.initialize(&group, partition).await });
                 }
+            }
+            while let Some(outcome) = made.join_next().await {
+                outcome.unwrap_or(Err(ErrorCode::UnknownServerError))?;
             }
             Ok(())
         })
