@@ -3,6 +3,7 @@
 
 pub mod advertised;
 pub mod api;
+pub mod batch_time;
 pub mod broker;
 pub mod catalog;
 pub mod cli;

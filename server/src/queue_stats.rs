@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ratel_protocol::ErrorCode;
-use ratel_storage::{Bound, Offset, Partition, PartitionId, ReadRequest};
+use ratel_storage::{Offset, PartitionId};
 
+use crate::batch_time::batch_time;
 use crate::broker::Broker;
 use crate::coordinator::group::{Event, Reply};
 use crate::coordinator::share::{Depth, QueueKey};
@@ -61,7 +62,7 @@ pub async fn gather(
         let now_ms = broker.clock.now().wall_ms;
         let written_ms = match ready {
             0 => None,
-            _ => written_ms(&*log, depth.oldest_ready).await,
+            _ => batch_time(&*log, depth.oldest_ready).await,
         };
         all.push(QueueStats {
             topic: topic.name.clone(),
@@ -82,8 +83,9 @@ fn place(queue: &QueueStats) -> (&str, &str, i32) {
     (&queue.key.group, &queue.topic, queue.key.partition.index)
 }
 
-/// All from `next` on are ready, as those below it that are available.
-fn ready(depth: &Depth, end: Offset) -> u64 {
+/// How many records of a queue can be leased now, if `end` is one past the last that may be: all
+/// from `next` on are ready, as those below it that are available.
+pub fn ready(depth: &Depth, end: Offset) -> u64 {
     let fresh = end.get().saturating_sub(depth.next.get());
     depth.ready + u64::try_from(fresh).unwrap_or(0)
 }
@@ -112,24 +114,6 @@ async fn consumers(broker: &Broker, group: &Arc<str>) -> Result<Consumers, Error
         }
     }
     Ok(counts)
-}
-
-/// When the batch with this offset was written, ms since 1970.
-async fn written_ms(log: &dyn Partition, offset: Offset) -> Option<i64> {
-    let request = ReadRequest {
-        from: offset,
-        max_bytes: 1,
-        at_least_one: true,
-        bound: Bound::HighWatermark,
-    };
-    let slice = log.read(request).await.ok()?.records?;
-    // Its header may have to come from the disk.
-    let first = tokio::task::spawn_blocking(move || slice.batches().next()).await;
-    let header = first.ok()??.ok()?.header;
-    Some(match header.is_log_append_time() {
-        true => header.max_timestamp,
-        false => header.base_timestamp,
-    })
 }
 
 #[cfg(test)]

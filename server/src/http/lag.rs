@@ -3,13 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ratel_storage::batch::HEADER_BYTES;
-use ratel_storage::disk::read_exact_at;
-use ratel_storage::{
-    BatchHeader, Bound, Offset, Partition, PartitionId, ReadRequest, Slice, TopicId,
-};
+use ratel_storage::{Offset, Partition, PartitionId, TopicId};
 
 use super::exposition::{Page, Type};
+use crate::batch_time::batch_time;
 use crate::broker::Broker;
 use crate::coordinator::group::Survey;
 
@@ -151,8 +148,7 @@ async fn places(broker: &Broker, surveys: &[Survey]) -> Vec<Place> {
                 Some(0)
             } else if looks < LOOKS_MAX {
                 looks += 1;
-                let from = Offset::new(*committed).max(offsets.start);
-                let written = batch_time(&*partition, from).await;
+                let written = batch_time(&*partition, Offset::new(*committed)).await;
                 written.map(|written_ms| now_ms.saturating_sub(written_ms).max(0))
             } else {
                 None
@@ -172,23 +168,4 @@ async fn places(broker: &Broker, surveys: &[Survey]) -> Vec<Place> {
 
 fn partition(broker: &Broker, topic: TopicId, index: i32) -> Option<Arc<dyn Partition>> {
     broker.engine.partition(PartitionId { topic, index })
-}
-
-/// The time of the batch that holds this offset; `None` if it cannot be read or has no time.
-pub(super) async fn batch_time(partition: &dyn Partition, from: Offset) -> Option<i64> {
-    let read = partition.read(ReadRequest {
-        from,
-        max_bytes: 1,
-        at_least_one: true,
-        bound: Bound::HighWatermark,
-    });
-    let header = match read.await.ok()?.records? {
-        Slice::Bytes(bytes) => BatchHeader::decode(&bytes).ok()?,
-        Slice::File(range) => {
-            let mut head = [0; HEADER_BYTES];
-            read_exact_at(&*range.file, &mut head, range.position).ok()?;
-            BatchHeader::decode(&head).ok()?
-        }
-    };
-    Some(header.base_timestamp).filter(|timestamp_ms| *timestamp_ms >= 0)
 }

@@ -4,12 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use ratel_storage::Offset;
-
 use super::exposition::{Page, Type};
-use super::lag::batch_time;
+use crate::batch_time::batch_time;
 use crate::broker::Broker;
-use crate::coordinator::share::Depth;
+use crate::queue_stats::ready;
 
 /// Batches looked at for one page, to know how old what waits is.
 const LOOKS_MAX: usize = 2_000;
@@ -40,13 +38,12 @@ pub(super) async fn queues(page: &mut Page, broker: &Broker, by_partition: bool)
             continue;
         };
         let end = log.offsets().high_watermark;
-        let ready = depth.ready + behind(&depth, end);
+        let ready = ready(&depth, end);
         let age_ms = if ready == 0 || looks >= LOOKS_MAX {
             None
         } else {
             looks += 1;
-            let from = depth.oldest_ready.max(log.offsets().start);
-            let written = batch_time(&*log, from).await;
+            let written = batch_time(&*log, depth.oldest_ready).await;
             let now_ms = broker.clock.now().wall_ms;
             written.map(|written_ms| now_ms.saturating_sub(written_ms).max(0))
         };
@@ -62,11 +59,6 @@ pub(super) async fn queues(page: &mut Page, broker: &Broker, by_partition: bool)
     }
     families(page, &all);
     dead_letters(page, broker);
-}
-
-/// Records from the first that was never leased up to the log's end.
-fn behind(depth: &Depth, end: Offset) -> u64 {
-    u64::try_from(end.get().saturating_sub(depth.next.get())).unwrap_or(0)
 }
 
 fn families(page: &mut Page, all: &BTreeMap<Place, Sums>) {
