@@ -4,7 +4,9 @@
 //! The story: create a topic, produce keyed records with headers under each codec the client has,
 //! read all of them (exact count, order within a key, headers, no offset left out), produce
 //! idempotently, rebalance a group of two, commit and resume, list offsets by time, describe and
-//! alter and delete. `scripts/clients.sh` installs each client at a pinned version and runs it; it
+//! alter and delete. Clients that know share groups tell of the queue too: each record to one
+//! worker, accept and release and reject and renew, leases that run out, workers that close or
+//! are killed. `scripts/clients.sh` installs each client at a pinned version and runs it; it
 //! tells the same story to any server, Apache Kafka included, which is how the programs
 //! themselves are known to be right.
 //!

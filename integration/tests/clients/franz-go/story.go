@@ -24,16 +24,21 @@ const (
 var (
 	bootstrap string
 	run       = strconv.FormatInt(time.Now().UnixMilli(), 16)
+	client    *kgo.Client
 	admin     *kadm.Client
 )
 
 func main() {
-	if len(os.Args) != 2 {
+	if len(os.Args) < 2 {
 		fail("usage: story HOST:PORT")
 	}
 	bootstrap = os.Args[1]
+	if len(os.Args) == 5 && os.Args[2] == "hold" {
+		hold(os.Args[3], os.Args[4])
+		return
+	}
 	fmt.Println("franz-go", franzVersion())
-	client := newClient()
+	client = newClient()
 	defer client.Close()
 	admin = kadm.NewClient(client)
 	codecs()
@@ -42,6 +47,7 @@ func main() {
 	commitAndResume()
 	offsetsByTime()
 	administration()
+	queues()
 }
 
 func franzVersion() string {

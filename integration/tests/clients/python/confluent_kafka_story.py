@@ -1,9 +1,13 @@
 """The story through confluent-kafka (librdkafka)."""
 
+import os
+import subprocess
+import sys
 import time
 
-from confluent_kafka import (Consumer, ConsumerGroupTopicPartitions, OFFSET_BEGINNING,
-                             OFFSET_END, Producer, ShareConsumer, TopicPartition, version)
+from confluent_kafka import (AcknowledgeType, Consumer, ConsumerGroupTopicPartitions,
+                             IllegalStateException, KafkaError, OFFSET_BEGINNING, OFFSET_END,
+                             Producer, ShareConsumer, TopicPartition, version)
 from confluent_kafka.admin import (AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource,
                                    NewPartitions, NewTopic, OffsetSpec, ResourceType)
 
@@ -230,17 +234,34 @@ def deletion(topic, group):
                lambda: topic not in admin.list_topics(timeout=10).topics)
 
 
+def create_queue(purpose, partitions=1, **config):
+    """A topic, and a group that is configured before it is there."""
+    topic, group = story.topic(purpose), story.topic(f"{purpose}-workers")
+    create(topic, partitions)
+    settings = {"share.auto.offset.reset": "earliest", **config}
+    resource = ConfigResource(ResourceType.GROUP, group, incremental_configs=[
+        ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+        for name, value in settings.items()])
+    result(admin.incremental_alter_configs([resource])[resource])
+
+    def is_shown():
+        shown = result(admin.describe_configs([resource])[resource])
+        return all(shown[name].value == value for name, value in settings.items())
+
+    wait_until(f"the configuration of {group}", 10, is_shown)
+    return topic, group
+
+
+def share_worker(group, topic, **settings):
+    worker = ShareConsumer({**servers, "group.id": group, **settings})
+    worker.subscribe([topic])
+    return worker
+
+
 def queue():
     """Two workers in a share group: each record goes to one of them, and none is left over."""
-    topic, group = story.topic("queue"), story.topic("workers")
-    create(topic, 2)
-    resource = ConfigResource(ResourceType.GROUP, group, incremental_configs=[
-        ConfigEntry("share.auto.offset.reset", "earliest",
-                    incremental_operation=AlterConfigOpType.SET)])
-    result(admin.incremental_alter_configs([resource])[resource])
-    workers = [ShareConsumer({**servers, "group.id": group}) for _ in range(2)]
-    for worker in workers:
-        worker.subscribe([topic])
+    topic, group = create_queue("queue", 2)
+    workers = [share_worker(group, topic) for _ in range(2)]
     taken = []
 
     def work():
@@ -263,6 +284,130 @@ def queue():
     story.ok("a queue: each record to one of two workers")
 
 
+LONG_LOCK = {"share.record.lock.duration.ms": "60000"}
+ACCEPT, RELEASE, REJECT = AcknowledgeType.ACCEPT, AcknowledgeType.RELEASE, AcknowledgeType.REJECT
+
+
+def explicit_worker(group, topic, at_once=500):
+    return share_worker(group, topic, **{"share.acknowledgement.mode": "explicit",
+                                         "max.poll.records": at_once})
+
+
+def take(worker, count):
+    """So many records in one poll: none is asked for while there are some without a verdict."""
+    messages = wait_until(f"{count} records", 30, lambda: list(worker.poll(timeout=0.3)))
+    for message in messages:
+        if message.error():
+            fail(f"poll: {message.error()}")
+    expect("records of one poll", len(messages), count)
+    return messages
+
+
+def counts(messages):
+    return {message.offset(): message.delivery_count() for message in messages}
+
+
+def commit(worker, topic):
+    """Send the verdicts; the answer names the partition, and no error."""
+    expect("the commit", worker.commit_sync(timeout=10), {TopicPartition(topic, 0): None})
+
+
+def nothing(worker, seconds):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        expect("records after the last verdict", counts(worker.poll(timeout=0.2)), {})
+
+
+def refused(what, action):
+    try:
+        action()
+    except IllegalStateException:
+        return
+    fail(f"{what} is not refused")
+
+
+def explicit_verdicts():
+    topic, group = create_queue("verdict", **LONG_LOCK)
+    produce(topic, make_records("verdict", 12))
+    worker = explicit_worker(group, topic)
+    commits = []
+    worker.set_acknowledgement_commit_callback(
+        lambda offsets, error: commits.append((offsets, error)))
+    messages = take(worker, 12)
+    expect("first delivery counts", counts(messages), {offset: 1 for offset in range(12)})
+    for message in messages:
+        worker.acknowledge(message, [ACCEPT, RELEASE, REJECT][message.offset() % 3])
+    commit(worker, topic)
+    expect("a commit of nothing", worker.commit_sync(timeout=10), {})
+    refused("a verdict on a record that is done with", lambda: worker.acknowledge(messages[0]))
+    released = take(worker, 4)
+    expect("released", counts(released), {1: 2, 4: 2, 7: 2, 10: 2})
+    refused("a poll with records in hand", lambda: worker.poll(timeout=0.1))
+    for offset in (1, 4, 7, 10):
+        worker.acknowledge_offset(topic, 0, offset)
+    commits.clear()
+    worker.commit_async()
+    wait_until("the outcome of the commit", 10, lambda: (worker.poll(timeout=0.1), commits)[1])
+    expect("the outcome of the commit", commits,
+           [({TopicPartition(topic, 0): {1, 4, 7, 10}}, None)])
+    nothing(worker, 0.5)
+    worker.close()
+    story.ok("a queue, explicitly: accept, release, reject, and what the commits say")
+
+
+def lost_lease():
+    """A lease runs out; another worker has the record; the verdict of the first is refused."""
+    topic, group = create_queue("lost", **{"share.record.lock.duration.ms": "1000"})
+    produce(topic, make_records("lost", 1))
+    slow, quick = explicit_worker(group, topic), explicit_worker(group, topic)
+    held = take(slow, 1)
+    again = take(quick, 1)
+    expect("after the lease ran out", counts(again), {0: 2})
+    slow.acknowledge(held[0])
+    errors = slow.commit_sync(timeout=10)
+    expect("the verdict that came too late", errors[TopicPartition(topic, 0)].args[0].code(),
+           KafkaError.INVALID_RECORD_STATE)
+    quick.acknowledge(again[0])
+    commit(quick, topic)
+    slow.close()
+    quick.close()
+    story.ok("a queue, explicitly: a verdict after the lease ran out is refused")
+
+
+def hold(topic, group):
+    """What a process does that is to be killed: of ten records it has accepted three."""
+    worker = explicit_worker(group, topic, at_once=10)
+    for message in take(worker, 10)[:3]:
+        worker.acknowledge(message)
+    commit(worker, topic)
+    print("held", flush=True)
+    time.sleep(60)
+
+
+def killed_worker():
+    topic, group = create_queue("kill", **LONG_LOCK)
+    for half in ("held", "free"):
+        # One batch: a worker takes whole ones.
+        produce(topic, make_records(half, 10), {"linger.ms": 100})
+    victim = subprocess.Popen([sys.executable, __file__, bootstrap()], stdout=subprocess.PIPE,
+                              env={**os.environ, "HOLD": f"{topic} {group}"})
+    expect("the worker process says", victim.stdout.readline(), b"held\n")
+    victim.kill()
+    victim.wait()
+    other = explicit_worker(group, topic)
+    rest = take(other, 17)
+    expect("the rest", counts(rest), {offset: 2 if offset < 10 else 1 for offset in range(3, 20)})
+    for message in rest:
+        other.acknowledge(message)
+    commit(other, topic)
+    nothing(other, 0.5)
+    other.close()
+    story.ok("a queue, explicitly: records in hand come back when a worker is killed")
+
+
+if "HOLD" in os.environ:
+    hold(*os.environ["HOLD"].split())
+    sys.exit()
 print(f"confluent-kafka {version()}", flush=True)
 codecs()
 idempotent()
@@ -271,3 +416,6 @@ commit_and_resume()
 offsets_by_time()
 administration()
 queue()
+explicit_verdicts()
+lost_lease()
+killed_worker()
