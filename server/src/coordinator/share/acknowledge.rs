@@ -8,7 +8,7 @@ use super::deadlines::LeaseEnd;
 use super::queue::Queue;
 use super::record::Durable;
 use super::runs::{Run, State};
-use super::{AckType, Acknowledge, AcknowledgeBatch, DeadReason, QueueConfig};
+use super::{AckType, Acknowledge, AcknowledgeBatch, DeadReason};
 use crate::clock::Timestamp;
 
 /// The longest that a lease can be renewed to, from its beginning, s: 12 h.
@@ -50,7 +50,7 @@ impl Queue {
     ///
     /// # Errors
     /// INVALID_REQUEST for what makes no sense at all, INVALID_RECORD_STATE for records that the
-    /// member does not lease.
+    /// member does not lease, and for renewals where the group allows none.
     pub fn acknowledge<'a>(
         &mut self,
         now: Timestamp,
@@ -60,7 +60,7 @@ impl Queue {
         let owner = self.members.number(&event.member);
         let mut before = -1;
         for batch in &event.batches {
-            check_form(batch, before, &event.config)?;
+            check_form(batch, before)?;
             self.check_leased(batch, owner, now.monotonic_ms)?;
             before = batch.last.get();
         }
@@ -73,7 +73,8 @@ impl Queue {
         Ok(changes)
     }
 
-    /// All that is not below the start is leased by this member, and still is.
+    /// All that is not below the start is leased by this member, and still is; nothing of it is
+    /// renewed if the group does not allow that.
     fn check_leased(
         &self,
         batch: &AcknowledgeBatch,
@@ -89,6 +90,9 @@ impl Queue {
         }
         if last >= self.next {
             return Err(ErrorCode::InvalidRequest);
+        }
+        if !self.config.renew && renews_from(batch, first) {
+            return Err(ErrorCode::InvalidRecordState);
         }
         let is_theirs = |run: Run| match run.state {
             // The member need not know that no record is there.
@@ -151,20 +155,22 @@ impl Queue {
     }
 }
 
+/// Whether a batch renews a lease at or above an offset that it holds.
+fn renews_from(batch: &AcknowledgeBatch, offset: i64) -> bool {
+    let mut all = stretches(batch);
+    all.any(|stretch| stretch.kind == AckType::Renew && stretch.last >= offset)
+}
+
 /// What can be said of a batch without looking at the queue.
-fn check_form(
-    batch: &AcknowledgeBatch,
-    before: i64,
-    config: &QueueConfig,
-) -> Result<(), ErrorCode> {
+fn check_form(batch: &AcknowledgeBatch, before: i64) -> Result<(), ErrorCode> {
     let (first, last) = (batch.first.get(), batch.last.get());
     if first <= before || last < first || last == i64::MAX {
         return Err(ErrorCode::InvalidRequest);
     }
     let types = batch.types.len();
     let is_whole = types == 1 || i64::try_from(types).is_ok_and(|types| types == last - first + 1);
-    if !is_whole || (!config.renew && batch.types.contains(&AckType::Renew)) {
-        return Err(ErrorCode::InvalidRequest);
+    match is_whole {
+        true => Ok(()),
+        false => Err(ErrorCode::InvalidRequest),
     }
-    Ok(())
 }

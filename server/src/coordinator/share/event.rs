@@ -20,7 +20,8 @@ pub struct QueueKey {
 #[derive(Debug, Clone)]
 pub enum Event {
     /// A group begins to read a partition. A queue that is there already stays as it is.
-    /// Replies [`Reply::Done`], durable.
+    /// Replies [`Reply::Done`], durable; refuses GROUP_MAX_SIZE_REACHED if the shard has as many
+    /// queues as it may have.
     Initialize {
         /// The queue.
         key: QueueKey,
@@ -70,8 +71,8 @@ pub enum Event {
         ranges: Vec<(Offset, Offset)>,
     },
     /// Begin anew from an offset, with no memory of deliveries (AlterShareGroupOffsets); makes
-    /// the queue if it is not there. Replies [`Reply::Done`], durable. Whether the group is empty
-    /// is for the caller to know.
+    /// the queue if it is not there, and refuses as [`Event::Initialize`] does. Replies
+    /// [`Reply::Done`], durable. Whether the group is empty is for the caller to know.
     Reset {
         /// The queue.
         key: QueueKey,

@@ -16,7 +16,7 @@ use crate::coordinator::{Applied, Effects, LogEnds, Machine, Ticket};
 
 /// Runs that one queue's window may have before nothing new is leased from it: some 60 MB.
 pub const RUNS_MAX: usize = 1_000_000;
-/// Queues of one shard.
+/// Queues of one shard: one more is refused with GROUP_MAX_SIZE_REACHED.
 const QUEUES_MAX: usize = 100_000;
 
 /// The queues of one shard.
@@ -27,6 +27,7 @@ pub struct ShareMachine {
     /// Groups that were warned of records that are archived and go nowhere.
     warned: BTreeSet<Arc<str>>,
     runs_max: usize,
+    queues_max: usize,
 }
 
 impl Default for ShareMachine {
@@ -39,16 +40,17 @@ impl ShareMachine {
     /// A shard without queues.
     #[must_use]
     pub fn new() -> Self {
-        Self::with_runs_max(RUNS_MAX)
+        Self::with_limits(RUNS_MAX, QUEUES_MAX)
     }
 
-    /// A shard without queues whose windows are bounded otherwise.
-    pub(super) fn with_runs_max(runs_max: usize) -> Self {
+    /// A shard without queues that is bounded otherwise.
+    pub(super) fn with_limits(runs_max: usize, queues_max: usize) -> Self {
         Self {
             queues: BTreeMap::new(),
             timers: BTreeSet::new(),
             warned: BTreeSet::new(),
             runs_max,
+            queues_max,
         }
     }
 
@@ -182,6 +184,21 @@ impl ShareMachine {
         out.act(Action::Wake(key.clone()));
     }
 
+    fn begin_if_room(
+        &mut self,
+        now: Timestamp,
+        ticket: Ticket,
+        key: &QueueKey,
+        start: i64,
+        out: &mut Effects<Self>,
+    ) {
+        if !self.queues.contains_key(key) && self.queues.len() >= self.queues_max {
+            return out.refuse(ticket, ErrorCode::GroupMaxSizeReached);
+        }
+        self.begin(now, key, start, out);
+        out.reply(ticket, Reply::Done);
+    }
+
     fn acquire(
         &mut self,
         now: Timestamp,
@@ -311,18 +328,12 @@ impl ShareMachine {
     ) {
         match event {
             Event::Initialize { key, start } => {
-                if !self.queues.contains_key(&key) {
-                    if self.queues.len() >= QUEUES_MAX {
-                        return out.refuse(ticket, ErrorCode::GroupMaxSizeReached);
-                    }
-                    self.begin(now, &key, start.get(), out);
+                if self.queues.contains_key(&key) {
+                    return out.reply(ticket, Reply::Done);
                 }
-                out.reply(ticket, Reply::Done);
+                self.begin_if_room(now, ticket, &key, start.get(), out);
             }
-            Event::Reset { key, start } => {
-                self.begin(now, &key, start.get(), out);
-                out.reply(ticket, Reply::Done);
-            }
+            Event::Reset { key, start } => self.begin_if_room(now, ticket, &key, start.get(), out),
             Event::GiveBack {
                 key,
                 member,

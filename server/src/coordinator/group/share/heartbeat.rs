@@ -153,16 +153,18 @@ impl GroupMachine {
         }
         let share = self.share(&event.group)?;
         let Some(member) = share.members.get(&event.member) else {
-            return if !joins {
-                Err(ErrorCode::UnknownMemberId)
-            } else if share.is_ending() {
+            // As Kafka does, a full group says so to a stranger with any epoch.
+            let full = share.members.len() >= event.settings.members_max;
+            return if share.is_ending() && joins {
                 // Its queues are being deleted: one moment.
                 Err(ErrorCode::CoordinatorLoadInProgress)
-            } else if share.members.len() >= event.settings.members_max {
+            } else if full {
                 self.forget_if_gone(&event.group);
                 Err(ErrorCode::GroupMaxSizeReached)
-            } else {
+            } else if joins {
                 Ok(Member::default())
+            } else {
+                Err(ErrorCode::UnknownMemberId)
             };
         };
         // The answer that told of a new epoch may be lost: the one before is good too.

@@ -55,7 +55,8 @@ impl Bench {
         }
     }
 
-    fn effects(&self) -> Effects<GroupMachine> {
+    /// Nothing has happened yet.
+    pub fn effects(&self) -> Effects<GroupMachine> {
         Effects::new(Applied {
             offset: Offset::new(self.log.len() as i64),
             timestamp_ms: self.now.wall_ms,

@@ -7,6 +7,7 @@ mod random;
 mod restarts;
 mod rules;
 mod share;
+mod share_random;
 mod static_members;
 mod syncs;
 mod upkeep;

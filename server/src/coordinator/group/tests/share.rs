@@ -214,6 +214,20 @@ fn a_full_group_takes_no_more() {
     bench.ask(join("a", 1)).unwrap();
     assert_eq!(bench.ask(join("b", 1)), full);
     bench.ask(join("a", 1)).unwrap();
+    // Nor does it tell a stranger to join.
+    let stranger = |epoch, members_max| {
+        let mut beat = beat("x", epoch, None);
+        beat.settings.members_max = members_max;
+        Event::ShareHeartbeat(beat)
+    };
+    assert_eq!(bench.ask(stranger(1, 1)), full);
+    let unknown = Err(ErrorCode::UnknownMemberId);
+    assert_eq!(bench.ask(stranger(1, 2)), unknown);
+    assert_eq!(
+        bench.ask(stranger(-1, 1)),
+        unknown,
+        "who leaves takes no room"
+    );
 }
 
 #[test]

@@ -157,8 +157,13 @@ fn renewing_can_be_forbidden() {
     let mut bench = Bench::with(|config| config.renew = false);
     bench.acquire("a", 2);
     let refused = bench.acknowledge("a", &[(0, 1, &[Accept, Renew])]);
-    assert_eq!(refused, Err(InvalidRequest));
+    assert_eq!(refused, Err(InvalidRecordState), "as Kafka 4.3 answers");
     assert_eq!(bench.depth().in_flight, 2);
+    bench.say("a", 0, 0, Accept);
+    // What lies below the start is fine whatever is said of it.
+    let outcome = bench.acknowledge("a", &[(0, 1, &[Renew, Accept])]);
+    assert_eq!(outcome, Ok(Reply::Done));
+    bench.say("a", 0, 1, Renew);
 }
 
 #[test]

@@ -219,7 +219,7 @@ fn a_limit_of_two_isolates_nothing() {
 #[test]
 fn a_window_of_too_many_runs_takes_in_nothing_new() {
     let mut bench = Bench::without_queue();
-    bench.machine = crate::coordinator::share::ShareMachine::with_runs_max(20);
+    bench.machine = crate::coordinator::share::ShareMachine::with_limits(20, 1);
     let start = Offset::ZERO;
     bench.ask(Event::Initialize { key: key(), start }).unwrap();
     for i in 0..10 {

@@ -92,11 +92,16 @@ impl Bench {
         bench
     }
 
-    fn effects(&self) -> Effects<ShareMachine> {
-        Effects::new(Applied {
+    /// Where the next record of its log lies.
+    fn next(&self) -> Applied {
+        Applied {
             offset: Offset::new(self.log.len() as i64),
             timestamp_ms: self.now.wall_ms,
-        })
+        }
+    }
+
+    fn effects(&self) -> Effects<ShareMachine> {
+        Effects::new(self.next())
     }
 
     fn settle(&mut self, out: Effects<ShareMachine>) {
@@ -142,11 +147,29 @@ impl Bench {
 
     /// Build the machine anew from the bytes of its log.
     pub fn restart(&mut self) {
-        self.machine = self.replayed(&self.log);
-        let mut out = self.effects();
-        let ends = self.ends.clone();
-        self.machine.start(self.now, &ends, &mut out);
+        let (machine, out) = self.start(&self.log);
+        self.machine = machine;
         self.settle(out);
+    }
+
+    /// A machine that a restart would make of these records.
+    pub fn started(&self, records: &[Record]) -> ShareMachine {
+        self.start(records).0
+    }
+
+    fn start(&self, records: &[Record]) -> (ShareMachine, Effects<ShareMachine>) {
+        let mut machine = self.replayed(records);
+        let mut out = self.effects();
+        machine.start(self.now, &self.ends, &mut out);
+        (machine, out)
+    }
+
+    /// Write the machine's snapshot into its log, as it does by itself now and then.
+    pub fn write_snapshot(&mut self) {
+        for record in self.snapshot() {
+            self.machine.apply(self.next(), &record);
+            self.log.push(record);
+        }
     }
 
     /// A machine that has applied these records, through their bytes.

@@ -1,12 +1,14 @@
 //! The machine against a plain map of offsets, through whatever may happen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
+use ratel_protocol::ErrorCode;
 use ratel_storage::Offset;
 
 use super::bench::{Bench, key, snapshot_of};
-use crate::coordinator::share::{AckType, Event, Mode, Record};
+use crate::coordinator::Machine;
+use crate::coordinator::share::{AckType, Action, Event, Mode, Record, Reply};
 
 const MEMBERS: [&str; 3] = ["a", "b", "c"];
 
@@ -25,10 +27,22 @@ enum Step {
         types: Vec<u8>,
     },
     Release(usize),
+    /// What a member leases of a few batches never reached it.
+    GiveBack(usize, usize),
     Advance(i64),
     Restart,
+    /// A snapshot is written, as it is when enough has happened.
+    Snapshot,
     LogStart(i64),
     Grow(i64),
+    /// All below this part of the log is cleared away.
+    Purge(i64),
+    /// Begin anew at this part of the log.
+    Reset(i64),
+    /// The topic goes, and another of its name has the same offsets.
+    Recreate,
+    /// The dead letters of a few batches stand.
+    DeadLettered(usize),
 }
 
 fn steps() -> impl Strategy<Value = Step> {
@@ -40,10 +54,16 @@ fn steps() -> impl Strategy<Value = Step> {
             |(member, batch, from, types)| Step::Acknowledge { member, batch, from, types }
         ),
         1 => (0..3_usize).prop_map(Step::Release),
+        2 => (0..3_usize, 0..60_usize).prop_map(|(member, batch)| Step::GiveBack(member, batch)),
         4 => (0..800_i64).prop_map(Step::Advance),
         1 => Just(Step::Restart),
+        1 => Just(Step::Snapshot),
         1 => (0..30_i64).prop_map(Step::LogStart),
         3 => (1..40_i64).prop_map(Step::Grow),
+        1 => (0..100_i64).prop_map(Step::Purge),
+        1 => (0..100_i64).prop_map(Step::Reset),
+        1 => Just(Step::Recreate),
+        2 => (0..60_usize).prop_map(Step::DeadLettered),
     ]
 }
 
@@ -51,7 +71,12 @@ fn steps() -> impl Strategy<Value = Step> {
 enum Naive {
     Available,
     Delayed(i64),
-    Leased { member: usize, until_ms: i64 },
+    Leased {
+        member: usize,
+        until_ms: i64,
+    },
+    /// Given up, and its letter does not stand yet.
+    Dead,
     Done,
 }
 
@@ -63,20 +88,46 @@ struct Known {
     durable: i16,
 }
 
+/// Never delivered.
+const FRESH: Known = Known {
+    state: Naive::Available,
+    count: 0,
+    durable: 0,
+};
+
 struct Model {
     records: BTreeMap<i64, Known>,
     backoff_ms: i64,
     limit: i16,
     lock_ms: i64,
+    dead_letters: bool,
 }
 
 impl Model {
+    /// What a record is once it is given up.
+    fn given_up(&self) -> Naive {
+        match self.dead_letters {
+            true => Naive::Dead,
+            false => Naive::Done,
+        }
+    }
+
+    /// All from an offset on is as if it had never been delivered, and all below it is done.
+    fn begin_at(&mut self, start: i64) {
+        for (offset, known) in &mut self.records {
+            *known = FRESH;
+            if *offset < start {
+                known.state = Naive::Done;
+            }
+        }
+    }
+
     fn come_back(&mut self, offset: i64, now_ms: i64, backoff: bool) {
-        let (limit, backoff_ms) = (self.limit, self.backoff_ms);
+        let (limit, backoff_ms, given_up) = (self.limit, self.backoff_ms, self.given_up());
         let known = self.records.get_mut(&offset).unwrap();
         known.durable = known.count;
         known.state = if known.count >= limit {
-            Naive::Done
+            given_up
         } else if backoff && backoff_ms > 0 {
             Naive::Delayed(now_ms + backoff_ms)
         } else {
@@ -108,7 +159,7 @@ impl Model {
     }
 
     fn acknowledge(&mut self, member: usize, first: i64, types: &[AckType], now_ms: i64) -> bool {
-        let lock_ms = self.lock_ms;
+        let (lock_ms, given_up) = (self.lock_ms, self.given_up());
         let offsets: Vec<(i64, AckType)> = (first..).zip(types.iter().copied()).collect();
         let is_theirs = |offset: &i64| match self.records[offset].state {
             Naive::Leased { member: owner, .. } => owner == member,
@@ -120,7 +171,11 @@ impl Model {
         for (offset, kind) in offsets {
             let known = self.records.get_mut(&offset).unwrap();
             match kind {
-                AckType::Gap | AckType::Accept | AckType::Reject => known.state = Naive::Done,
+                AckType::Gap | AckType::Accept => known.state = Naive::Done,
+                AckType::Reject => {
+                    known.durable = known.count;
+                    known.state = given_up;
+                }
                 AckType::Release => self.come_back(offset, now_ms, true),
                 AckType::Renew => {
                     let until_ms = now_ms + lock_ms;
@@ -137,6 +192,8 @@ struct World {
     bench: Bench,
     model: Model,
     restarted: bool,
+    /// Offsets whose dead letters the queue has asked for since its last start.
+    buried: BTreeSet<i64>,
 }
 
 impl World {
@@ -163,22 +220,18 @@ impl World {
             .batches
             .iter()
             .flat_map(|(first, last)| *first..=*last);
-        let fresh = Known {
-            state: Naive::Available,
-            count: 0,
-            durable: 0,
-        };
         let model = Model {
-            records: records.map(|offset| (offset, fresh)).collect(),
+            records: records.map(|offset| (offset, FRESH)).collect(),
             backoff_ms,
             limit: 4,
             lock_ms: 4000,
+            dead_letters,
         };
-        let restarted = false;
         Self {
             bench,
             model,
-            restarted,
+            restarted: false,
+            buried: BTreeSet::new(),
         }
     }
 
@@ -251,8 +304,108 @@ impl World {
         self.model.offsets(is_leased).len()
     }
 
-    fn step(&mut self, step: Step) {
+    /// Have a member's leases of a few batches taken back as if they had not been.
+    fn give_back(&mut self, member: usize, batch: usize) {
+        let last = self.bench.batches[(batch + 2).min(self.bench.batches.len() - 1)].1;
+        let first = self.bench.batches[batch].0;
+        let ranges = vec![(Offset::new(first), Offset::new(last))];
+        let member_name = MEMBERS[member].into();
+        let event = Event::GiveBack {
+            key: key(),
+            member: member_name,
+            ranges,
+        };
+        self.bench.ask(event).unwrap();
+        for (_, known) in self.model.records.range_mut(first..=last) {
+            if matches!(known.state, Naive::Leased { member: owner, .. } if owner == member) {
+                known.count -= 1;
+                known.state = Naive::Available;
+            }
+        }
+    }
+
+    fn release(&mut self, member: usize) {
         let now_ms = self.bench.now.monotonic_ms;
+        self.bench.release(MEMBERS[member]);
+        let theirs = |state: &Naive| match state {
+            Naive::Leased { member: owner, .. } => *owner == member,
+            _ => false,
+        };
+        for offset in self.model.offsets(theirs) {
+            self.model.come_back(offset, now_ms, false);
+        }
+    }
+
+    fn restart(&mut self) {
+        self.buried.clear();
+        self.bench.restart();
+        self.restarted = true;
+        for known in self.model.records.values_mut() {
+            if matches!(known.state, Naive::Leased { .. }) {
+                known.state = Naive::Available;
+                known.count = known.durable;
+            }
+        }
+    }
+
+    fn log_start(&mut self, by: i64) {
+        let start = (self.bench.log_start + by).min(self.bench.end);
+        self.bench.log_start = start;
+        let (partition, start) = (key().partition, Offset::new(start));
+        self.bench
+            .ask(Event::LogStart { partition, start })
+            .unwrap();
+        for (_, known) in self.model.records.range_mut(..start.get()) {
+            known.state = Naive::Done;
+        }
+    }
+
+    /// A part of the log, in hundredths.
+    fn place(&self, part: i64) -> i64 {
+        self.bench.log_start + (self.bench.end - self.bench.log_start) * part / 100
+    }
+
+    fn purge(&mut self, part: i64) {
+        let end = Offset::new(self.place(part));
+        let event = Event::Purge { key: key(), end };
+        assert!(matches!(self.bench.ask(event), Ok(Reply::Purged(_))));
+        for (_, known) in self.model.records.range_mut(..end.get()) {
+            if matches!(known.state, Naive::Available | Naive::Delayed(_)) {
+                known.state = Naive::Done;
+            }
+        }
+    }
+
+    fn begin(&mut self, event: impl FnOnce(Offset) -> Event, part: i64) {
+        let start = self.place(part);
+        self.bench.ask(event(Offset::new(start))).unwrap();
+        self.model.begin_at(start);
+        self.buried.clear();
+    }
+
+    fn recreate(&mut self) {
+        let topic = key().partition.topic;
+        self.bench.ask(Event::TopicDeleted(topic)).unwrap();
+        let event = Event::Describe { key: key() };
+        let unknown = Err(ErrorCode::UnknownTopicOrPartition);
+        assert_eq!(self.bench.ask(event), unknown);
+        assert_eq!(self.bench.machine.next_timeout(), None);
+        self.begin(|start| Event::Initialize { key: key(), start }, 0);
+    }
+
+    fn dead_lettered(&mut self, batch: usize) {
+        let (first, last) = (self.bench.batches[batch].0, self.bench.batches[batch].1 + 7);
+        let ranges = vec![(Offset::new(first), Offset::new(last))];
+        let event = Event::DeadLettered { key: key(), ranges };
+        self.bench.ask(event).unwrap();
+        for (_, known) in self.model.records.range_mut(first..=last) {
+            if known.state == Naive::Dead {
+                known.state = Naive::Done;
+            }
+        }
+    }
+
+    fn step(&mut self, step: Step) {
         match step {
             Step::Acquire {
                 member,
@@ -265,45 +418,29 @@ impl World {
                 from,
                 types,
             } => self.acknowledge(member, batch, from, &types),
-            Step::Release(member) => {
-                self.bench.release(MEMBERS[member]);
-                let theirs = |state: &Naive| match state {
-                    Naive::Leased { member: owner, .. } => *owner == member,
-                    _ => false,
-                };
-                for offset in self.model.offsets(theirs) {
-                    self.model.come_back(offset, now_ms, false);
-                }
-            }
+            Step::Release(member) => self.release(member),
+            Step::GiveBack(member, batch) => self.give_back(member, batch),
             Step::Advance(quarters) => {
                 // Up to 40 s, in whole seconds.
                 self.bench.advance(quarters / 20 * 1000);
                 self.model.pass(self.bench.now.monotonic_ms);
             }
-            Step::Restart => {
-                self.bench.restart();
-                self.restarted = true;
-                for known in self.model.records.values_mut() {
-                    if matches!(known.state, Naive::Leased { .. }) {
-                        known.state = Naive::Available;
-                        known.count = known.durable;
-                    }
-                }
-            }
-            Step::LogStart(by) => {
-                let start = (self.bench.log_start + by).min(self.bench.end);
-                self.bench.log_start = start;
-                let (partition, start) = (key().partition, Offset::new(start));
-                self.bench
-                    .ask(Event::LogStart { partition, start })
-                    .unwrap();
-                for (_, known) in self.model.records.range_mut(..start.get()) {
-                    known.state = Naive::Done;
-                }
-            }
+            Step::Restart => self.restart(),
+            Step::Snapshot => self.bench.write_snapshot(),
+            Step::LogStart(by) => self.log_start(by),
             Step::Grow(by) => {
                 let last = self.bench.batches.last().map_or(0, |(_, last)| *last);
                 self.bench.end = (self.bench.end + by).min(last + 1);
+            }
+            Step::Purge(part) => self.purge(part),
+            Step::Reset(part) => self.begin(|start| Event::Reset { key: key(), start }, part),
+            Step::Recreate => self.recreate(),
+            Step::DeadLettered(batch) => self.dead_lettered(batch),
+        }
+        for action in self.bench.acted() {
+            if let Action::DeadLetter { ranges, .. } = action {
+                let offsets = ranges.iter().map(|it| it.first.get()..=it.last.get());
+                self.buried.extend(offsets.flatten());
             }
         }
         self.compare();
@@ -316,17 +453,18 @@ impl World {
             .model
             .offsets(|state| matches!(state, Naive::Delayed(_)));
         assert_eq!(depth.delayed, delayed.len() as u64);
+        let dead = self.model.offsets(|state| *state == Naive::Dead);
+        assert_eq!(depth.archiving, dead.len() as u64);
+        let asked = dead.iter().all(|offset| self.buried.contains(offset));
+        assert!(asked, "of {dead:?} only {:?} were asked for", self.buried);
         let undone = self.model.offsets(|state| *state != Naive::Done);
-        // Dead letters that nobody answers for hold the start.
         assert!(
             undone
                 .first()
                 .is_none_or(|first| depth.start.get() <= *first)
         );
-        // Dead letters that nobody answers for hold the start, and so do holes that a restart
-        // forgot until somebody asks for new records.
-        if depth.archiving == 0
-            && !self.restarted
+        // Holes that a restart forgot hold the start until somebody asks for new records.
+        if !self.restarted
             && let Some(first) = undone.first()
             && *first < depth.next.get()
         {
@@ -334,10 +472,24 @@ impl World {
             let records = self.model.records.range(between).count();
             assert_eq!(records, 0, "the start lags behind {first}");
         }
-        // A delay that is over is forgotten here and still there in the log.
-        if self.model.backoff_ms == 0 {
-            let replayed = snapshot_of(&self.bench.replayed(&self.bench.log));
-            assert_eq!(plain(replayed), plain(self.bench.snapshot()));
+        let log = &self.bench.log;
+        assert_eq!(self.revived(log), plain(self.bench.snapshot()));
+    }
+
+    /// The hard state that a start from these records has.
+    fn revived(&self, records: &[Record]) -> Vec<Record> {
+        // A delay that is over is forgotten by the living and is still there in the log.
+        plain(snapshot_of(&self.bench.started(records)))
+    }
+
+    /// A log whose front was replaced by a snapshot, anywhere, tells the same.
+    fn check_cuts(&self, cuts: &[usize]) {
+        let whole = self.revived(&self.bench.log);
+        for cut in cuts {
+            let (front, rest) = self.bench.log.split_at(cut % (self.bench.log.len() + 1));
+            let mut log = snapshot_of(&self.bench.replayed(front));
+            log.extend_from_slice(rest);
+            assert_eq!(self.revived(&log), whole, "cut at {}", front.len());
         }
     }
 }
@@ -362,10 +514,12 @@ proptest! {
         backoff_ms in prop_oneof![Just(0_i64), Just(3000)],
         dead_letters in any::<bool>(),
         steps in prop::collection::vec(steps(), 1..120),
+        cuts in prop::collection::vec(any::<usize>(), 8),
     ) {
         let mut world = World::new(backoff_ms, dead_letters);
         for step in steps {
             world.step(step);
         }
+        world.check_cuts(&cuts);
     }
 }

@@ -1,3 +1,4 @@
+use ratel_protocol::ErrorCode;
 use ratel_storage::Offset;
 
 use super::bench::{Bench, key, key_of, snapshot_of};
@@ -204,4 +205,35 @@ fn queues_go_one_by_one_with_their_group_or_with_their_topic() {
     assert_eq!(bench.log.len(), written);
     assert_eq!(snapshot_of(&bench.replayed(&bench.log)), []);
     assert_eq!(bench.machine.next_timeout(), None);
+}
+
+#[test]
+fn a_shard_has_only_so_many_queues() {
+    let mut bench = Bench::without_queue();
+    bench.machine = crate::coordinator::share::ShareMachine::with_limits(20, 2);
+    let start = Offset::ZERO;
+    let initialize = |index| Event::Initialize {
+        key: key_of("g", index),
+        start,
+    };
+    let reset = |index| Event::Reset {
+        key: key_of("g", index),
+        start,
+    };
+    let full = Err(ErrorCode::GroupMaxSizeReached);
+    bench.ask(initialize(0)).unwrap();
+    bench.ask(reset(1)).unwrap();
+    let written = bench.log.len();
+    assert_eq!(bench.ask(initialize(2)), full);
+    assert_eq!(bench.ask(reset(2)), full);
+    assert_eq!(bench.log.len(), written);
+    // Those that are there stay, and may begin anew.
+    assert_eq!(bench.ask(initialize(0)), Ok(Reply::Done));
+    assert_eq!(bench.ask(reset(0)), Ok(Reply::Done));
+    bench
+        .ask(Event::Delete {
+            key: key_of("g", 1),
+        })
+        .unwrap();
+    assert_eq!(bench.ask(initialize(2)), Ok(Reply::Done));
 }
