@@ -337,4 +337,6 @@ fn copied(
 }
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;

@@ -3,11 +3,13 @@
 //! A job is a record of the catalog's log ([`Job`]) and, while it runs, a task. It reads the
 //! dead-letter topic up to where that ended when the job began. Each letter that matches goes
 //! home as the next copy of the job's own producer, so the sequence in a target's log counts the
-//! job's copies there: after a crash the target itself says how many of a stretch that was not
-//! written down yet are home, and each goes exactly once. A later job passes by what an earlier
-//! one has read and matched, except what could not go home then.
+//! job's copies there: after a crash the target itself says how many of a step that was not
+//! written down yet are home, and each goes exactly once. A step that could be made in part is
+//! written down in part. A later job passes by what an earlier one has read and matched, except
+//! what could not go home then.
 
 mod letter;
+mod standing;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,6 +28,7 @@ use crate::coordinator::catalog::Topic;
 use crate::coordinator::catalog::redrive_job::Stretch;
 use crate::error::Refusal;
 use crate::producer_ids::ProducerIds;
+use standing::{Standing, standing};
 
 pub use crate::coordinator::catalog::redrive_job::{Filter, Job, JobState};
 
@@ -40,6 +43,9 @@ const COPIES_MAX: i64 = i32::MAX as i64;
 
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(30);
+
+/// A topic and the index of a partition that letters go home to.
+type Target = (TopicId, i32);
 
 /// All redrives. Cheap to clone.
 #[derive(Clone)]
@@ -86,7 +92,9 @@ impl Redrives {
         }));
         for job in jobs {
             if job.state == JobState::Running {
-                redrives.spawn((*job).clone());
+                let mut job = (*job).clone();
+                job.in_doubt = true;
+                redrives.spawn(job);
             }
         }
         redrives
@@ -145,6 +153,8 @@ impl Redrives {
             stretches,
             sent: BTreeMap::new(),
             skipped: Vec::new(),
+            ahead: Vec::new(),
+            in_doubt: false,
         };
         let job = catalog.put_redrive(job, true).await?;
         self.spawn((*job).clone());
@@ -297,13 +307,14 @@ impl Redrives {
         job: &mut Job,
         stopped: &mut watch::Receiver<bool>,
     ) -> Result<bool, String> {
-        self.check_doubt(job)?;
+        let mut found = Found::new();
         let mut delay = RETRY_FIRST;
         while let Some(place) = job.stretches.iter().position(|it| it.next < it.end) {
             if *stopped.borrow() {
                 return Ok(false);
             }
-            let pause = match self.step(job, place).await {
+            self.check_doubt(job).await?;
+            let pause = match self.step(job, place, &mut found).await {
                 Ok(letters) => {
                     delay = RETRY_FIRST;
                     match u32::try_from(job.rate) {
@@ -314,7 +325,6 @@ impl Redrives {
                 Err(Trouble::Lasting(why)) => return Err(why),
                 Err(Trouble::Passing(why)) => {
                     tracing::warn!(job = job.id, "a redrive waits {delay:?}: {why}");
-                    self.check_doubt(job)?;
                     delay = (delay * 2).min(RETRY_MAX);
                     delay
                 }
@@ -324,35 +334,43 @@ impl Redrives {
                 _ = stopped.wait_for(|stop| *stop) => {}
             }
         }
+        job.in_doubt = false;
         Ok(true)
     }
 
     /// Copies that stand in a target and were not written down are told from the others by
     /// reading the same letters again, which must be there then.
-    fn check_doubt(&self, job: &Job) -> Result<(), String> {
-        let taken = job.stretches.iter().any(|stretch| {
+    async fn check_doubt(&self, job: &Job) -> Result<(), String> {
+        let is_taken = |stretch: &Stretch| {
             let log = self.dead_log(job, stretch.partition);
             stretch.next < stretch.end && log.is_some_and(|log| log.offsets().start > stretch.next)
-        });
-        if !taken {
+        };
+        if !job.in_doubt || !job.stretches.iter().any(is_taken) {
             return Ok(());
         }
-        let in_doubt = self.0.catalog.view.topics().into_iter().any(|topic| {
-            (0..topic.partitions).any(|index| {
-                let target = (topic.id, index);
-                let written = job.sent.get(&target).copied().unwrap_or(0);
-                self.target(target)
-                    .is_some_and(|log| standing(&*log, job.producer_id) > written)
-            })
-        });
-        match in_doubt {
-            false => Ok(()),
-            true => Err(format!(
-                "the retention of {} took letters of which a crash left open whether they are \
-                 home",
-                job.topic_name
-            )),
+        for target in self.targets() {
+            let written = job.sent.get(&target).copied().unwrap_or(0);
+            let Some(log) = self.target(target) else {
+                continue;
+            };
+            let stands = standing(&*log, job).await;
+            if !matches!(stands, Ok(Standing::Copies(count)) if count <= written) {
+                return Err(format!(
+                    "the retention of {} took letters of which a crash left open whether they \
+                     are home",
+                    job.topic_name
+                ));
+            }
         }
+        Ok(())
+    }
+
+    fn targets(&self) -> Vec<Target> {
+        let topics = self.0.catalog.view.topics().into_iter();
+        let targets = topics.filter(|topic| !topic.internal);
+        targets
+            .flat_map(|topic| (0..topic.partitions).map(move |index| (topic.id, index)))
+            .collect()
     }
 
     fn dead_log(&self, job: &Job, index: i32) -> Option<Arc<dyn Partition>> {
@@ -362,16 +380,17 @@ impl Redrives {
         })
     }
 
-    fn target(&self, (topic, index): (TopicId, i32)) -> Option<Arc<dyn Partition>> {
+    fn target(&self, (topic, index): Target) -> Option<Arc<dyn Partition>> {
         self.0.engine.partition(PartitionId { topic, index })
     }
 
-    /// Move some letters of one stretch, and write down how far that is. Gives how many.
-    async fn step(&self, job: &mut Job, place: usize) -> Result<u64, Trouble> {
+    /// Move some letters of one stretch, and write down how far that is. Gives how many. What was
+    /// moved is known to the job also if the rest could not be.
+    async fn step(&self, job: &mut Job, place: usize, found: &mut Found) -> Result<u64, Trouble> {
         let stretch = job.stretches[place];
         let (letters, next) = self.letters(job, stretch).await?;
         let mut after = job.clone();
-        let mut targets: BTreeMap<(TopicId, i32), Vec<Record>> = BTreeMap::new();
+        let mut targets: BTreeMap<Target, Vec<Record>> = BTreeMap::new();
         for record in letters {
             after.matched += 1;
             match self.home(&record) {
@@ -391,15 +410,27 @@ impl Redrives {
         }
         let mut moved = 0;
         for (target, letters) in targets {
-            let count = letters.len() as u64;
-            self.send(&mut after, target, &letters).await?;
-            moved += count;
+            let sent = self.send(job, target, &letters, found).await;
+            let count = letters.len().min(sent.count);
+            moved += count as u64;
+            let copies = job.sent.entry(target).or_default();
+            *copies = copies.saturating_add_unsigned(count as u64);
+            job.moved = job.moved.saturating_add_unsigned(count as u64);
+            job.matched = job.matched.saturating_add_unsigned(count as u64);
+            let home = letters.iter().take(count).map(|letter| letter.offset);
+            job.ahead
+                .extend(home.map(|offset| (stretch.partition, offset)));
+            sent.outcome?;
         }
-        after.moved = after.moved.saturating_add_unsigned(moved);
+        after.moved = job.moved;
+        after.sent.clone_from(&job.sent);
         after.stretches[place].next = next;
-        let written = self.0.catalog.put_redrive(after.clone(), false).await;
-        written.map_err(|refusal| Trouble::Passing(format!("{refusal:?}")))?;
+        after
+            .ahead
+            .retain(|(partition, offset)| *partition != stretch.partition || *offset >= next);
         *job = after;
+        let written = self.0.catalog.put_redrive(job.clone(), false).await;
+        written.map_err(|refusal| Trouble::Passing(format!("{refusal:?}")))?;
         Ok(moved)
     }
 
@@ -442,9 +473,10 @@ impl Redrives {
                     if letters.len() >= most {
                         return Ok((letters, record.offset));
                     }
-                    let is_home = earlier
-                        .iter()
-                        .any(|other| letter::took(other, stretch.partition, &record));
+                    let is_home = job.ahead.contains(&(stretch.partition, record.offset))
+                        || earlier
+                            .iter()
+                            .any(|other| letter::took(other, stretch.partition, &record));
                     if !is_home && letter::matches(job, &record) {
                         letters.push(record);
                     }
@@ -463,7 +495,7 @@ impl Redrives {
     }
 
     /// Where a letter belongs, or why it cannot go there.
-    fn home(&self, record: &Record) -> Result<(TopicId, i32), String> {
+    fn home(&self, record: &Record) -> Result<Target, String> {
         let (name, index) = letter::origin(record)?;
         let topic = self.0.catalog.view.topic(&name);
         let topic = topic.ok_or_else(|| format!("the topic {name} does not exist"))?;
@@ -473,37 +505,110 @@ impl Redrives {
         }
     }
 
-    /// Have letters stand in their topic, except those that stand there already.
-    async fn send(
+    /// Have letters stand in their topic, except those that stand there already. Tells how many
+    /// stand then, from the first on, also if not all do.
+    async fn send(&self, job: &Job, target: Target, letters: &[Record], found: &mut Found) -> Sent {
+        let Some(log) = self.target(target) else {
+            return Sent::none(Trouble::Passing("a topic is not open".into()));
+        };
+        let first = job.sent.get(&target).copied().unwrap_or(0);
+        let there = match self.doubtful(&*log, job, target, found).await {
+            Ok(stands) => usize::try_from(stands - first).unwrap_or(0),
+            Err(trouble) => return Sent::none(trouble),
+        };
+        let left = letters.get(there..).unwrap_or_default();
+        let outcome = self.copy(&*log, job, first, there, left).await;
+        if outcome.is_ok() {
+            let count = letters.len();
+            return Sent { count, outcome };
+        }
+        // Some may stand: the log knows, as they are its last.
+        match standing(&*log, job).await {
+            Ok(Standing::Copies(stands)) => Sent {
+                count: usize::try_from(stands - first).unwrap_or(0),
+                outcome,
+            },
+            _ => Sent {
+                count: there,
+                outcome,
+            },
+        }
+    }
+
+    /// How many copies stand in a target: what is written down, unless a crash left that open.
+    async fn doubtful(
         &self,
-        job: &mut Job,
-        target: (TopicId, i32),
+        log: &dyn Partition,
+        job: &Job,
+        target: Target,
+        found: &mut Found,
+    ) -> Result<i64, Trouble> {
+        if !job.in_doubt {
+            return Ok(0);
+        }
+        if let Some(stands) = found.get(&target) {
+            return Ok(*stands);
+        }
+        match standing(log, job).await? {
+            Standing::Copies(stands) => {
+                found.insert(target, stands);
+                Ok(stands)
+            }
+            Standing::Unknown => Err(Trouble::Lasting(format!(
+                "the server died while it was at work, and the retention of {} has taken since \
+                 what tells which letters are home; begin another redrive for the rest",
+                log.id()
+            ))),
+        }
+    }
+
+    /// Append letters behind the `there` that stand besides the `first` of earlier steps.
+    async fn copy(
+        &self,
+        log: &dyn Partition,
+        job: &Job,
+        first: i64,
+        there: usize,
         letters: &[Record],
     ) -> Result<(), Trouble> {
-        let log = self.target(target);
-        let log = log.ok_or_else(|| Trouble::Passing("a topic is not open".into()))?;
-        let first = job.sent.get(&target).copied().unwrap_or(0);
-        let there = (standing(&*log, job.producer_id) - first).max(0);
-        let left = letters.iter().skip(usize::try_from(there).unwrap_or(0));
-        let end = first + i64::try_from(letters.len()).unwrap_or(i64::MAX);
-        if end > COPIES_MAX {
+        let sequence = first.saturating_add_unsigned(there as u64);
+        if sequence.saturating_add_unsigned(letters.len() as u64) > COPIES_MAX {
             let why = "it has moved 2^31 letters to one partition; begin another";
             return Err(Trouble::Lasting(why.into()));
         }
-        let topic = self.0.catalog.view.topic_by_id(target.0);
+        let topic = self.0.catalog.view.topic_by_id(log.id().topic);
         let largest = topic.map_or(0, |topic| topic.settings.max_message_bytes);
-        let now_ms = self.0.clock.now().wall_ms;
-        let mut copies = letter::Copies::new(job.producer_id, first + there, now_ms);
-        for record in left {
+        // A clock that went back must not hide copies from a search by time.
+        let now_ms = self.0.clock.now().wall_ms.max(job.started_ms);
+        let mut copies = letter::Copies::new(job.producer_id, sequence, now_ms);
+        for record in letters {
             if let Some(batch) = copies.put(record, largest.min(STEP_BYTES)) {
-                append(&*log, &batch, now_ms).await?;
+                append(log, &batch, now_ms).await?;
             }
         }
         if let Some(batch) = copies.take() {
-            append(&*log, &batch, now_ms).await?;
+            append(log, &batch, now_ms).await?;
         }
-        job.sent.insert(target, end);
         Ok(())
+    }
+}
+
+/// How many copies stand in each target, of those that were looked at since the start.
+type Found = HashMap<Target, i64>;
+
+/// What came of sending letters to one target.
+struct Sent {
+    /// How many of them stand there, from the first on.
+    count: usize,
+    outcome: Result<(), Trouble>,
+}
+
+impl Sent {
+    fn none(trouble: Trouble) -> Self {
+        Self {
+            count: 0,
+            outcome: Err(trouble),
+        }
     }
 }
 
@@ -511,13 +616,6 @@ async fn append(log: &dyn Partition, batch: &Batch, now_ms: i64) -> Result<(), T
     log.append(batch, Origin::Coordinator, Durability::Synced, now_ms)
         .await?;
     Ok(())
-}
-
-/// How many copies of this producer stand in a log.
-fn standing(log: &dyn Partition, producer_id: i64) -> i64 {
-    let producers = log.producers();
-    let own = producers.iter().find(|it| it.producer_id == producer_id);
-    own.map_or(0, |it| i64::from(it.last_sequence) + 1)
 }
 
 #[cfg(test)]

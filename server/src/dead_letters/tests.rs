@@ -1,70 +1,14 @@
-use std::sync::Mutex;
+use ratel_storage::{BatchBuilder, Record, TimestampType};
 
-use ratel_storage::{BatchBuilder, PartitionId, Record, TimestampType};
-
+use super::testing::{Site, read};
 use super::*;
-use crate::api::testing::{Bench, NOW_MS};
-use crate::config::Config;
-use crate::coordinator::catalog::alter::{Changes, Op};
+use crate::api::testing::NOW_MS;
 use crate::coordinator::share::{
-    AckType, Acknowledge, AcknowledgeBatch, Acquire, DeadReason, Event, Mode, Reply, Shape, Span,
+    AckType, Acknowledge, AcknowledgeBatch, Acquire, Event, Mode, Reply, Shape, Span,
 };
 use crate::shares::Shares;
 
-struct Site {
-    bench: Bench,
-    letters: DeadLetters,
-    source: Arc<Topic>,
-}
-
 impl Site {
-    async fn new(source: &[(&str, &str)], group: &[(&str, &str)]) -> Self {
-        let bench = Bench::started(Config::default()).await;
-        let broker = &bench.broker;
-        let letters = DeadLetters::new(
-            broker.engine.clone(),
-            broker.catalog.clone(),
-            broker.clock.clone(),
-        );
-        let new = NewTopic {
-            name: "jobs".into(),
-            id: fresh_id(),
-            partitions: 2,
-            configs: source
-                .iter()
-                .map(|(name, value)| ((*name).into(), (*value).into()))
-                .collect(),
-            internal: false,
-        };
-        let source = broker.catalog.create(vec![new], false).await.remove(0);
-        let site = Self {
-            letters,
-            source: source.unwrap(),
-            bench,
-        };
-        site.set("errors.deadletterqueue.topic.name", "dead").await;
-        for (name, value) in group {
-            site.set(name, value).await;
-        }
-        site
-    }
-
-    async fn set(&self, name: &str, value: &str) {
-        let changes = Changes::Each(vec![(name.into(), Op::Set, Some(value.into()))]);
-        let catalog = &self.bench.broker.catalog;
-        catalog
-            .alter_group("workers".into(), changes, false)
-            .await
-            .unwrap();
-    }
-
-    fn key(&self) -> QueueKey {
-        QueueKey {
-            group: "workers".into(),
-            partition: self.source.partition(1).unwrap(),
-        }
-    }
-
     async fn produce(&self, values: &[&[u8]]) {
         let mut builder = BatchBuilder::new(NOW_MS);
         for value in values {
@@ -74,57 +18,12 @@ impl Site {
             ];
             builder.record_at(NOW_MS, Some(b"k"), Some(value), &headers);
         }
-        let log = self.bench.broker.engine.partition(self.key().partition);
-        let batch = builder.build().unwrap();
-        log.unwrap()
-            .append(&batch, Origin::Client, Durability::Synced, NOW_MS)
-            .await
-            .unwrap();
+        self.append(self.key().partition, builder).await;
     }
 
-    /// Bury these offsets; gives what was reported.
-    async fn bury(&self, first: i64, last: i64, reason: DeadReason) -> Vec<(i64, i64)> {
-        let range = DeadRange {
-            first: Offset::new(first),
-            last: Offset::new(last),
-            delivery_count: 5,
-            reason,
-        };
-        let done = Mutex::new(Vec::new());
-        let told = |first: Offset, last: Offset| {
-            done.lock().unwrap().push((first.get(), last.get()));
-        };
-        self.letters.bury(&self.key(), &[range], told).await;
-        done.into_inner().unwrap()
+    async fn die(&self, first: i64, last: i64, reason: DeadReason) -> Vec<(i64, i64)> {
+        self.bury(&self.key(), (first, last), reason).await
     }
-
-    async fn dead(&self) -> Vec<Record> {
-        read(&*self.bench.broker.engine, self.dead_partition()).await
-    }
-
-    fn dead_partition(&self) -> PartitionId {
-        let topic = self.bench.broker.catalog.view.topic("dead").unwrap();
-        topic.partition(0).unwrap()
-    }
-}
-
-async fn read(engine: &dyn Engine, id: PartitionId) -> Vec<Record> {
-    let log = engine.partition(id).unwrap();
-    let request = ReadRequest {
-        from: Offset::ZERO,
-        max_bytes: 64 << 20,
-        at_least_one: true,
-        bound: Bound::HighWatermark,
-    };
-    let slice = log.read(request).await.unwrap().records;
-    let mut rest = slice.map_or_else(Bytes::new, |slice| slice.to_bytes().unwrap());
-    let mut all = Vec::new();
-    while !rest.is_empty() {
-        let length = BatchHeader::decode(&rest).unwrap().bytes;
-        let batch = Batch::parse(rest.split_to(length), usize::MAX).unwrap();
-        all.extend(records(&batch).unwrap().map(Result::unwrap));
-    }
-    all
 }
 
 fn header(record: &Record, name: &str) -> Option<String> {
@@ -141,7 +40,7 @@ fn header(record: &Record, name: &str) -> Option<String> {
 async fn a_dead_letter_is_the_record_and_where_it_comes_from() {
     let site = Site::new(&[("max.message.bytes", "2000000")], &[]).await;
     site.produce(&[b"a", b"b", b"c"]).await;
-    let done = site.bury(1, 2, DeadReason::Rejected).await;
+    let done = site.die(1, 2, DeadReason::Rejected).await;
     assert_eq!(done, [(1, 2)]);
     let dead = site.dead().await;
     assert_eq!(dead.len(), 2);
@@ -163,7 +62,7 @@ async fn a_dead_letter_is_the_record_and_where_it_comes_from() {
     let topic = site.bench.broker.catalog.view.topic("dead").unwrap();
     assert_eq!(topic.settings.max_message_bytes, 2_000_000 + 65_536);
     assert_eq!(topic.settings.timestamp_type, TimestampType::CreateTime);
-    site.bury(0, 0, DeadReason::DeliveryLimit).await;
+    site.die(0, 0, DeadReason::DeliveryLimit).await;
     let message = header(&site.dead().await[2], MESSAGE);
     assert_eq!(
         message.as_deref(),
@@ -176,7 +75,7 @@ async fn a_dead_letter_is_the_record_and_where_it_comes_from() {
 async fn a_dead_letter_that_was_reported_survives_a_crash_before_the_queue_wrote_it_down() {
     let site = Site::new(&[], &[]).await;
     site.produce(&[b"a"]).await;
-    site.bury(0, 0, DeadReason::Rejected).await;
+    site.die(0, 0, DeadReason::Rejected).await;
     let dead = site.dead_partition();
     let disk = site
         .bench
@@ -199,9 +98,9 @@ async fn a_dead_letter_that_was_reported_survives_a_crash_before_the_queue_wrote
 async fn nothing_is_reported_before_it_is_durable() {
     let site = Site::new(&[], &[]).await;
     site.produce(&[b"a"]).await;
-    site.bury(0, 0, DeadReason::Rejected).await;
+    site.die(0, 0, DeadReason::Rejected).await;
     site.bench.disk.hold_syncs();
-    let held = site.bury(0, 0, DeadReason::Rejected);
+    let held = site.die(0, 0, DeadReason::Rejected);
     let waited = tokio::time::timeout(Duration::from_millis(200), held).await;
     site.bench.disk.release_syncs();
     assert!(waited.is_err(), "reported while the sync was held");
@@ -211,21 +110,11 @@ async fn nothing_is_reported_before_it_is_durable() {
 async fn what_does_not_fit_goes_without_payload_and_says_so() {
     let site = Site::new(&[("max.message.bytes", "2000")], &[]).await;
     site.produce(&[b"small"]).await;
-    site.bury(0, 0, DeadReason::Rejected).await;
+    site.die(0, 0, DeadReason::Rejected).await;
     let topic = site.bench.broker.catalog.view.topic("dead").unwrap();
-    let less = Changes::Each(vec![(
-        "max.message.bytes".into(),
-        Op::Set,
-        Some("600".into()),
-    )]);
-    site.bench
-        .broker
-        .catalog
-        .alter_topic(topic.id, less, false)
-        .await
-        .unwrap();
+    site.alter(&topic.name, "max.message.bytes", "600").await;
     site.produce(&[&[7; 1000]]).await;
-    assert_eq!(site.bury(1, 1, DeadReason::Rejected).await, [(1, 1)]);
+    assert_eq!(site.die(1, 1, DeadReason::Rejected).await, [(1, 1)]);
     let dead = site.dead().await;
     assert_eq!((&dead[1].key, &dead[1].value), (&None, &None));
     let why = header(&dead[1], INCOMPLETE).unwrap();
@@ -241,7 +130,7 @@ async fn what_retention_took_goes_as_headers_only() {
     site.produce(&[b"b"]).await;
     let log = site.bench.broker.engine.partition(site.key().partition);
     log.unwrap().advance_start(Offset::new(1)).await.unwrap();
-    let done = site.bury(0, 1, DeadReason::DeliveryLimit).await;
+    let done = site.die(0, 1, DeadReason::DeliveryLimit).await;
     assert_eq!(done, [(0, 0), (1, 1)]);
     let dead = site.dead().await;
     assert_eq!((dead.len(), &dead[0].value), (2, &None));
@@ -254,7 +143,7 @@ async fn without_copies_only_headers_go() {
     let copies = ("errors.deadletterqueue.copy.record.enable", "false");
     let site = Site::new(&[], &[copies]).await;
     site.produce(&[b"a"]).await;
-    site.bury(0, 0, DeadReason::Rejected).await;
+    site.die(0, 0, DeadReason::Rejected).await;
     let dead = site.dead().await;
     assert_eq!((&dead[0].key, &dead[0].value), (&None, &None));
     assert_eq!(
@@ -270,7 +159,7 @@ async fn a_topic_is_not_its_own_dead_letter_topic_and_no_topic_is_none() {
     site.produce(&[b"a"]).await;
     for name in ["jobs", ""] {
         site.set("errors.deadletterqueue.topic.name", name).await;
-        assert_eq!(site.bury(0, 0, DeadReason::Rejected).await, [(0, 0)]);
+        assert_eq!(site.die(0, 0, DeadReason::Rejected).await, [(0, 0)]);
     }
     let log = site
         .bench
@@ -286,13 +175,13 @@ async fn a_topic_is_not_its_own_dead_letter_topic_and_no_topic_is_none() {
 async fn a_full_disk_is_tried_again_until_there_is_room() {
     let site = Site::new(&[], &[]).await;
     site.produce(&[b"a"]).await;
-    site.bury(0, 0, DeadReason::Rejected).await;
+    site.die(0, 0, DeadReason::Rejected).await;
     site.bench.disk.set_capacity(site.bench.disk.used());
     let mend = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
         site.bench.disk.set_capacity(1 << 30);
     };
-    let (done, ()) = tokio::join!(site.bury(0, 0, DeadReason::Rejected), mend);
+    let (done, ()) = tokio::join!(site.die(0, 0, DeadReason::Rejected), mend);
     assert_eq!(done, [(0, 0)]);
     assert!(site.letters.counts().failures.load(Ordering::Relaxed) > 0);
     assert_eq!(site.dead().await.len(), 2);
@@ -305,7 +194,7 @@ async fn many_dead_letters_go_in_several_batches_and_each_once() {
     for _ in 0..3 {
         site.produce(&vec![&value[..]; 1000]).await;
     }
-    let done = site.bury(500, 2499, DeadReason::DeliveryLimit).await;
+    let done = site.die(500, 2499, DeadReason::DeliveryLimit).await;
     assert!(done.len() > 1, "{done:?}");
     let dead = site.dead().await;
     let offsets: Vec<_> = dead

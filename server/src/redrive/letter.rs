@@ -47,7 +47,7 @@ pub(super) fn matches(job: &Job, record: &Record) -> bool {
 
 /// Whether another job has brought this letter home.
 pub(super) fn took(other: &Job, partition: i32, record: &Record) -> bool {
-    other.has_read(partition, record.offset) && matches(other, record)
+    other.is_past(partition, record.offset) && matches(other, record)
 }
 
 /// The topic and partition that a letter comes from.

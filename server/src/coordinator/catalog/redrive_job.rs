@@ -120,16 +120,23 @@ pub struct Job {
     pub sent: BTreeMap<(TopicId, i32), i64>,
     /// Letters that match and cannot go home: partition and offset.
     pub skipped: Vec<(i32, Offset)>,
+    /// Letters that are home and not read up to yet, since others of their step could not go:
+    /// partition and offset.
+    pub ahead: Vec<(i32, Offset)>,
+    /// A server died while it was at work: more copies may stand than `sent` says.
+    pub in_doubt: bool,
 }
 
 impl Job {
-    /// Whether it has read this place of the dead-letter topic and did not pass it by.
+    /// Whether it is done with this place of the dead-letter topic and did not pass it by.
     #[must_use]
-    pub fn has_read(&self, partition: i32, offset: Offset) -> bool {
+    pub fn is_past(&self, partition: i32, offset: Offset) -> bool {
         let within = |stretch: &Stretch| {
             stretch.partition == partition && (stretch.start..stretch.next).contains(&offset)
         };
-        self.stretches.iter().any(within) && !self.skipped.contains(&(partition, offset))
+        let place = (partition, offset);
+        self.ahead.contains(&place)
+            || self.stretches.iter().any(within) && !self.skipped.contains(&place)
     }
 
     /// Offsets that it reads in all.
@@ -168,10 +175,13 @@ impl Job {
             out.uuid(*topic);
             out.i32(*partition).i64(*count);
         }
-        out.count(self.skipped.len());
-        for (partition, offset) in &self.skipped {
-            out.i32(*partition).i64(offset.get());
+        for places in [&self.skipped, &self.ahead] {
+            out.count(places.len());
+            for (partition, offset) in places {
+                out.i32(*partition).i64(offset.get());
+            }
         }
+        out.i8(i8::from(self.in_doubt));
     }
 
     pub(super) fn read(id: i64, from: &mut Reader<'_>) -> Result<Self, String> {
@@ -212,6 +222,8 @@ impl Job {
                 .into_iter()
                 .collect(),
             skipped: each(from, |from| Ok((from.i32()?, Offset::new(from.i64()?))))?,
+            ahead: each(from, |from| Ok((from.i32()?, Offset::new(from.i64()?))))?,
+            in_doubt: from.i8()? != 0,
         })
     }
 }
@@ -303,5 +315,7 @@ pub(crate) fn example() -> Job {
         }],
         sent: [((TopicId::from_u128(9), 0), 1)].into(),
         skipped: vec![(1, Offset::new(3))],
+        ahead: vec![(1, Offset::new(6))],
+        in_doubt: true,
     }
 }

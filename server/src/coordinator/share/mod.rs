@@ -6,6 +6,13 @@
 //! often each record was delivered, from when on it may be leased again. Soft state: leases and
 //! their deadlines, who waits. A restart keeps the first and forgets the second, so what was
 //! leased is available again with its last durable count.
+//!
+//! Offsets without a record (holes: markers of transactions, what a cleaner took) are soft state
+//! too. Kafka's record has no word for them, and a record for each would be paid for by every
+//! queue, while a restart finds them again with the first acquire that comes to them. Until then
+//! they count as ready and as not complete, and the start waits in front of them; it never goes
+//! back, since an update that moves it past a hole says so. Nothing is leased of a hole, before
+//! or after: an offset that has no record never gets one.
 
 mod acknowledge;
 mod acquire;
