@@ -5,6 +5,8 @@
 #   scripts/bench.sh --quick       a few cells, to see that everything runs; writes nothing
 #   scripts/bench.sh --minutes 20  begin no cell after 20 minutes
 #   scripts/bench.sh --only NAME   the cells whose name contains NAME (repeatable)
+#   scripts/bench.sh --only queue  the cells of share groups (about ten minutes); writes their part
+#                                  of docs/performance.md
 #   LIMITS=DIR scripts/bench.sh    show the machine's floor too: DIR/run.sh FILE TEST... measures it
 #
 # Needs Rust, Java, Maven and Python; everything else it fetches into .work/.

@@ -8,10 +8,14 @@ import sys
 import time
 from pathlib import Path
 
+import queue_report
 import report
+from queue_cells import QueueBench
 from servers import Kafka, Ratel
 
 ROUNDS = 3
+# What to ask for to have the cells of share groups alone.
+QUEUE = "queue"
 SIZES = {"1KiB": 1024, "10KiB": 10240, "100B": 100}
 # Bytes of one run: enough to be past the client's start, little enough to stay in the page cache.
 RUN_BYTES = {"100B": 200_000_000, "1KiB": 1_000_000_000, "10KiB": 1_500_000_000}
@@ -144,6 +148,7 @@ class Bench:
     def run(self):
         only = self.options.only
         wanted = [cell for cell in cells() if not only or any(word in cell[0] for word in only)]
+        with_queue = not only or QUEUE in only
         if self.options.quick:
             wanted = [cell for cell in wanted if cell[0] in
                       ("1KiB x 16 acks=all", "latency 1000/s acks=all")] or wanted[:2]
@@ -153,19 +158,24 @@ class Bench:
             server.fresh()
             server.start()
         try:
-            self.warm(5 if self.options.quick else 30)
+            if wanted:
+                self.warm(5 if self.options.quick else 30)
             for name, partitions, configs, steps in wanted:
                 if time.monotonic() > end:
                     print(f"not measured, the time is over: {name}", flush=True)
                     continue
                 self.run_cell(name, partitions, configs, steps)
+            queue = QueueBench(self).run(self.options.quick) if with_queue else None
         finally:
             for server in self.both:
                 server.stop(9)
+        if queue and not self.options.quick:
+            queue["memory"] = dict(QueueBench(self).memory())
         large = {} if self.options.quick or only else dict(self.restart(self.options.gigabytes))
         limits = Path(self.options.work, "limits.txt")
         floor = limits.read_text() if limits.exists() else ""
-        return {"start": start, "large": large, "cells": self.results, "floor": floor}
+        return {"start": start, "large": large, "cells": self.results, "floor": floor,
+                "queue": queue}
 
 
 def main():
@@ -185,6 +195,9 @@ def main():
     if not options.quick and not options.only:
         report.write(outcome, Path("docs"))
         print("written: docs/performance.md")
+    if not options.quick and outcome["queue"]:
+        queue_report.write(outcome["queue"], Path("docs/performance.md"))
+        print("written: the queue's part of docs/performance.md")
 
 
 if __name__ == "__main__":

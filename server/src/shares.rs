@@ -20,7 +20,7 @@ use crate::coordinator::LogEnds;
 use crate::coordinator::catalog::group_config::OffsetReset;
 use crate::coordinator::catalog::{SHARE_STATE_TOPIC, Topic, View};
 use crate::coordinator::group::QueueTopics;
-use crate::coordinator::router::shard_of;
+use crate::coordinator::router::{java_hash, java_hash_on, shard_of_hash};
 use crate::coordinator::runtime::{CHECKPOINT_BYTES_MIN, Setup, Shard, Shell, State};
 use crate::coordinator::share::{Action, Depth, Event, QueueConfig, QueueKey, Reply, ShareMachine};
 use crate::dead_letters::DeadLetters;
@@ -345,27 +345,40 @@ fn shard<'a>(shards: &'a [Shard<ShareMachine>], key: &QueueKey) -> Option<&'a Sh
     let count = i32::try_from(shards.len())
         .ok()
         .filter(|count| *count > 0)?;
-    let name = shard_name(&key.group, key.partition.topic, key.partition.index);
-    shards.get(usize::try_from(shard_of(&name, count)).ok()?)
+    let hash = shard_hash(&key.group, key.partition.topic, key.partition.index);
+    shards.get(usize::try_from(shard_of_hash(hash, count)).ok()?)
 }
 
-fn shard_name(group: &str, topic: TopicId, index: i32) -> String {
-    format!("{group}:{}:{index}", base64_of(topic))
+/// The hash of a queue's name. Every event asks for it, so the name is not put together for it.
+fn shard_hash(group: &str, topic: TopicId, index: i32) -> i32 {
+    let hash = java_hash(group);
+    let hash = java_hash_on(hash, [u16::from(b':')].into_iter());
+    let hash = java_hash_on(hash, base64_of(topic).map(u16::from));
+    let hash = java_hash_on(hash, [u16::from(b':')].into_iter());
+    // A partition's index is not negative; its digits from the last to the first.
+    let mut digits = [0; 10];
+    let (mut rest, mut first) = (index.unsigned_abs(), digits.len());
+    while first == digits.len() || rest > 0 {
+        first -= 1;
+        digits[first] = u16::from(b'0') + (rest % 10) as u16;
+        rest /= 10;
+    }
+    java_hash_on(hash, digits[first..].iter().copied())
 }
 
 /// A topic's id as Kafka prints it: 22 characters of base64 for URLs.
-fn base64_of(id: TopicId) -> String {
+fn base64_of(id: TopicId) -> impl Iterator<Item = u8> {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let bits = id.as_u128();
     // 128 bits and 4 zeros below them, 6 at a time.
-    let digit = |place: u32| {
+    let digit = move |place: u32| {
         let six = match place {
             21 => bits << 4,
             _ => bits >> (122 - 6 * place),
         };
-        char::from(ALPHABET[(six & 63) as usize])
+        ALPHABET[(six & 63) as usize]
     };
-    (0..22).map(digit).collect()
+    (0..22).map(digit)
 }
 
 /// What a shard sees of the world, and who hears of its queues.
@@ -421,9 +434,13 @@ mod tests {
     #[test]
     fn a_queue_is_found_where_kafka_looks_for_it() {
         // From Java: Uuid.fromString("AAAAAAAAAAAAAAAAAAAAAQ") is 0...01.
-        let id = TopicId::from_u128(1);
-        assert_eq!(shard_name("g", id, 3), "g:AAAAAAAAAAAAAAAAAAAAAQ:3");
-        let id = TopicId::from_u128(u128::MAX);
-        assert_eq!(base64_of(id), "_____________________w");
+        let (one, all) = (TopicId::from_u128(1), TopicId::from_u128(u128::MAX));
+        let printed = |id| base64_of(id).map(char::from).collect::<String>();
+        assert_eq!(printed(one), "AAAAAAAAAAAAAAAAAAAAAQ");
+        assert_eq!(printed(all), "_____________________w");
+        for (group, id, index) in [("g", one, 0), ("größe", all, 7), ("", one, 1_234_567_890)] {
+            let name = format!("{group}:{}:{index}", printed(id));
+            assert_eq!(shard_hash(group, id, index), java_hash(&name), "{name}");
+        }
     }
 }

@@ -8,14 +8,29 @@
 /// If there are no partitions.
 #[must_use]
 pub fn shard_of(id: &str, partitions: i32) -> i32 {
+    shard_of_hash(java_hash(id), partitions)
+}
+
+/// [`shard_of`] for an id of which the hash is known.
+///
+/// # Panics
+/// If there are no partitions.
+#[must_use]
+pub fn shard_of_hash(hash: i32, partitions: i32) -> i32 {
     assert!(partitions > 0, "a topic has at least one partition");
-    (java_hash(id) & i32::MAX) % partitions
+    (hash & i32::MAX) % partitions
 }
 
 /// Java's `String.hashCode`: over UTF-16 code units, with wrap-around.
 #[must_use]
 pub fn java_hash(text: &str) -> i32 {
-    text.encode_utf16().fold(0_i32, |hash, unit| {
+    java_hash_on(0, text.encode_utf16())
+}
+
+/// The hash of a text that begins with one whose hash is known, and goes on with these units.
+#[must_use]
+pub fn java_hash_on(hash: i32, units: impl Iterator<Item = u16>) -> i32 {
+    units.fold(hash, |hash, unit| {
         hash.wrapping_mul(31).wrapping_add(i32::from(unit))
     })
 }

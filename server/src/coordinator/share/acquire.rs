@@ -9,6 +9,9 @@ use super::runs::{Run, State, records_in};
 use super::{Acquire, Acquired, Mode, Reply, Shape};
 use crate::clock::Timestamp;
 
+/// How many times a member's even part of all leases a batch must have to be called long.
+const LONG_BATCH: u64 = 4;
+
 /// How much one acquire may take.
 #[derive(Debug, Clone, Copy)]
 struct Want {
@@ -48,7 +51,7 @@ impl Queue {
         let Some(owner) = owner.filter(|_| !event.config.paused && event.max_records > 0) else {
             return Reply::Nothing;
         };
-        let Some(want) = self.want(event) else {
+        let Some(want) = self.want(now_ms, owner, event) else {
             self.starved = true;
             return Reply::Nothing;
         };
@@ -78,6 +81,9 @@ impl Queue {
             self.take_ahead(&mut grant, end, runs_max);
         }
         self.arm_leases(&grant);
+        if grant.taken > 0 {
+            self.members.give(owner, now_ms, grant.taken);
+        }
         self.starved |= is_full;
         match (grant.ranges.is_empty(), self.missing(end, is_full)) {
             (true, Some(from)) => need_shape(from),
@@ -89,13 +95,27 @@ impl Queue {
         }
     }
 
-    /// A fair share of the leases that are left, if there are any.
-    fn want(&self, event: &Acquire) -> Option<Want> {
+    /// A fair share of the leases that are left, if there are any: one for each member that has
+    /// nothing, and one for who comes next.
+    ///
+    /// A batch that is much longer would be read and sent over and over for a few records each
+    /// time. A member that works fast gets more of it, beyond the limit of leases too, which it is
+    /// soon back below.
+    fn want(&self, now_ms: i64, owner: u16, event: &Acquire) -> Option<Want> {
         let locks = event.config.max_record_locks as u64;
         let free = locks.saturating_sub(self.runs.records(State::Leased));
-        let share = (free / self.members.waiting().max(1) as u64).max(1);
+        let waiting = self.members.waiting().max(1) as u64;
+        let share = if waiting > 1 {
+            (free / (self.members.idle(owner, &self.runs) as u64 + 1)).max(1)
+        } else {
+            free
+        };
+        let pace = self.members.pace(owner, now_ms, &self.runs);
+        let is_long =
+            self.ahead.batch_records(self.next) > LONG_BATCH.saturating_mul(locks / waiting);
         let enough = share.min(event.max_records as u64);
         let most = match event.mode {
+            Mode::BatchOptimized if is_long => share.max(pace),
             Mode::BatchOptimized => share,
             Mode::RecordLimit => enough,
         };

@@ -71,6 +71,14 @@ impl Ahead {
         }
     }
 
+    /// How many records the batch that holds `next` has, or the first one after it; 0 if it is not
+    /// known.
+    pub fn batch_records(&self, next: i64) -> u64 {
+        let mut spans = self.spans.iter();
+        let found = spans.find(|(_, last)| *last >= next);
+        found.map_or(0, |(first, last)| records_in(*first, *last))
+    }
+
     /// Whether nothing is known of what lies at `next`.
     pub fn is_spent(&self, next: i64) -> bool {
         self.to <= next

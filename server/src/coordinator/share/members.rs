@@ -7,6 +7,8 @@ use super::runs::Runs;
 
 /// How long after an acquire a member still counts as one who waits, ms.
 const LINGER_MS: i64 = 1000;
+/// Of a batch that is longer than its share, a member gets what it works off in this time, ms.
+const PACE_MS: u64 = 250;
 /// Members below which no sweep is worth its time.
 const SWEEP_MIN: usize = 64;
 
@@ -17,6 +19,8 @@ struct Slot {
     waits_until_ms: i64,
     /// It leases nothing below this offset.
     low: i64,
+    /// When it was last given leases, and of how many records.
+    given: (i64, u64),
 }
 
 /// Members that wait or lease. Soft state.
@@ -76,6 +80,7 @@ impl Members {
             name: name.clone(),
             waits_until_ms: i64::MIN,
             low: 0,
+            given: (0, 0),
         });
         self.numbers.insert(name.clone(), number);
         Some(number)
@@ -100,6 +105,34 @@ impl Members {
     /// How many members wait, as of the last [`Self::touch`].
     pub fn waiting(&self) -> usize {
         self.waiting.len()
+    }
+
+    /// How many members wait and lease nothing, this one among them in any case.
+    pub fn idle(&self, number: u16, runs: &Runs) -> usize {
+        let others = self.waiting.iter().map(|(_, other)| *other);
+        let idle = others.filter(|other| *other != number && runs.held(*other) == 0);
+        1 + idle.count()
+    }
+
+    /// A member is given leases of so many records.
+    pub fn give(&mut self, number: u16, now_ms: i64, records: u64) {
+        if let Some(Some(slot)) = self.slots.get_mut(usize::from(number)) {
+            slot.given = (now_ms, records);
+        }
+    }
+
+    /// How many records a member works off in [`PACE_MS`], by the time that its last ones took;
+    /// 0 if it has not said a word of all of them.
+    pub fn pace(&self, number: u16, now_ms: i64, runs: &Runs) -> u64 {
+        let slot = self.slots.get(usize::from(number)).and_then(Option::as_ref);
+        let Some((given_ms, records)) = slot.map(|slot| slot.given) else {
+            return 0;
+        };
+        if runs.held(number) > 0 {
+            return 0;
+        }
+        let took_ms = now_ms.saturating_sub(given_ms).max(1).unsigned_abs();
+        records.saturating_mul(PACE_MS) / took_ms
     }
 
     /// A member begins to lease from this offset on.

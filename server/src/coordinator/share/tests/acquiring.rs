@@ -166,11 +166,48 @@ fn each_member_that_waits_gets_a_fair_share_of_the_leases() {
     assert_eq!(waits(&mut bench, "b", 5000), 0);
     assert_eq!(waits(&mut bench, "c", 5000), 0);
     bench.release("a");
-    assert_eq!(waits(&mut bench, "b", 5000), 32, "b and c wait, a is gone");
-    assert_eq!(waits(&mut bench, "c", 5000), 16, "half of what is left");
+    assert_eq!(waits(&mut bench, "b", 5000), 21, "b, c and who comes next");
+    assert_eq!(waits(&mut bench, "c", 5000), 21, "b has its part");
+    assert_eq!(waits(&mut bench, "d", 0), 11);
     bench.advance(6000);
-    assert_eq!(waits(&mut bench, "d", 0), 16, "the others wait no more");
-    assert_eq!(waits(&mut bench, "e", 0), 0);
+    assert_eq!(waits(&mut bench, "e", 0), 11, "the others wait no more");
+    assert_eq!(waits(&mut bench, "f", 0), 0);
+}
+
+#[test]
+fn who_works_fast_gets_the_rest_of_a_long_batch() {
+    let mut bench = Bench::with(|config| config.max_record_locks = 100);
+    bench.mode = Mode::BatchOptimized;
+    (bench.batches, bench.end) = (vec![(0, 999), (1000, 1999), (2000, 2999)], 3000);
+    assert_eq!(
+        bench.acquire("a", 50),
+        [(0, 99, 1)],
+        "nothing is known of a"
+    );
+    bench.advance(1000);
+    bench.say("a", 0, 99, Accept);
+    assert_eq!(bench.acquire("a", 50), [(100, 199, 1)], "100 in a second");
+    bench.advance(50);
+    bench.say("a", 100, 199, Accept);
+    assert_eq!(bench.acquire("a", 50), [(200, 699, 1)], "500 in 250 ms");
+    assert_eq!(bench.try_acquire("b", 50), None, "too much is leased");
+    bench.advance(1);
+    bench.say("a", 200, 698, Accept);
+    assert_eq!(
+        bench.acquire("a", 50),
+        [(700, 732, 1)],
+        "one is still in work"
+    );
+    bench.say("a", 699, 732, Accept);
+    bench.mode = Mode::RecordLimit;
+    assert_eq!(bench.acquire("a", 50), [(733, 765, 1)]);
+    bench.say("a", 733, 765, Accept);
+    bench.mode = Mode::BatchOptimized;
+    assert_eq!(
+        bench.acquire("a", 50),
+        [(766, 999, 1)],
+        "not into the next one"
+    );
 }
 
 #[test]

@@ -7,6 +7,10 @@
 //! - `consume`: read `records` from the beginning.
 //! - `latency`: an open loop at `rate` records a second for `seconds`, read back by a tailing
 //!   consumer. Latencies count from the moment a record was due, so that a stall is seen in full.
+//! - `share-drain`, `share-latency`, `share-lease`: see `share`.
+
+mod share;
+mod share_wire;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -29,6 +33,7 @@ use serde_json::{Value, json};
 type Fault = Box<dyn std::error::Error>;
 
 /// The `key=value` arguments.
+#[derive(Clone)]
 struct Arguments(BTreeMap<String, String>);
 
 impl Arguments {
@@ -59,6 +64,21 @@ impl Arguments {
 struct Process(u64);
 
 impl Process {
+    /// This program.
+    fn this() -> Self {
+        Self(u64::from(std::process::id()))
+    }
+
+    /// CPU seconds so far, in steps of 10 ms.
+    fn cpu_s(&self) -> f64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0)).unwrap_or_default();
+        // The name, in brackets, may hold spaces; user and system time are the 12th and 13th after.
+        let after = stat.rsplit_once(") ").map_or("", |(_, after)| after);
+        let ticks = after.split(' ').skip(11).take(2);
+        let ticks = ticks.filter_map(|ticks| ticks.parse::<u64>().ok());
+        ticks.sum::<u64>() as f64 / 100.0
+    }
+
     fn status_kib(&self, field: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0)).unwrap_or_default();
         status
@@ -122,7 +142,10 @@ fn producer(arguments: &Arguments, latencies: bool) -> Result<BaseProducer<Deliv
         .set("acks", arguments.text("acks", "1"))
         .set("enable.idempotence", arguments.text("idempotence", "false"))
         .set("linger.ms", arguments.text("linger", "5"))
-        .set("batch.num.messages", "10000")
+        .set(
+            "batch.num.messages",
+            arguments.text("batch_records", "10000"),
+        )
         .set("batch.size", arguments.text("batch", "1000000"))
         .set("compression.type", arguments.text("codec", "none"))
         .set(
@@ -288,6 +311,36 @@ fn consume(arguments: &Arguments) -> Result<Value, Fault> {
     Ok(rate(seen, bytes / seen.max(1), began.elapsed()))
 }
 
+/// Sleep until a record is due, and say when that is.
+fn wait_until_due(epoch: Instant, rate: u64, record: u64) -> Instant {
+    let due = epoch + Duration::from_nanos(record * 1_000_000_000 / rate);
+    while let Some(early) = due.checked_duration_since(Instant::now()) {
+        thread::sleep(early.min(Duration::from_millis(1)));
+    }
+    due
+}
+
+/// Send each of `total` records at its time.
+fn produce_at_rate(
+    arguments: &Arguments,
+    epoch: Instant,
+    rate: u64,
+    total: u64,
+) -> Result<(), Fault> {
+    let payload = payload(usize::try_from(arguments.number("bytes", 1024)?)?);
+    let producer = producer(arguments, false)?;
+    for record in 0..total {
+        let due = wait_until_due(epoch, rate, record);
+        send(&producer, arguments.topic(), &payload, due)?;
+        producer.poll(Duration::ZERO);
+    }
+    producer.flush(Duration::from_secs(60))?;
+    match producer.context().failed.load(Ordering::Relaxed) {
+        0 => Ok(()),
+        failed => Err(format!("{failed} records were not delivered").into()),
+    }
+}
+
 fn latency(arguments: &Arguments) -> Result<Value, Fault> {
     let (rate, seconds) = (
         arguments.number("rate", 1000)?,
@@ -328,10 +381,7 @@ fn latency(arguments: &Arguments) -> Result<Value, Fault> {
             }
         });
         for record in 0..total {
-            let due = epoch + Duration::from_nanos(record * 1_000_000_000 / rate);
-            while let Some(early) = due.checked_duration_since(Instant::now()) {
-                thread::sleep(early.min(Duration::from_millis(1)));
-            }
+            let due = wait_until_due(epoch, rate, record);
             let due_us = due.duration_since(epoch).as_micros() as u64;
             payload[..8].copy_from_slice(&due_us.to_be_bytes());
             send(&producer, arguments.topic(), &payload, due)?;
@@ -368,11 +418,10 @@ fn main() -> Result<(), Fault> {
         "produce" => produce(&arguments)?,
         "consume" => consume(&arguments)?,
         "latency" => latency(&arguments)?,
-        other => {
-            return Err(
-                format!("mode '{other}' is none of create, produce, consume, latency").into(),
-            );
-        }
+        "share-drain" => share::drain(&arguments, &server)?,
+        "share-latency" => share::latency(&arguments, &server)?,
+        "share-lease" => share::lease(&arguments, &server)?,
+        other => return Err(format!("mode '{other}' is none of those in the source").into()),
     };
     result["server_rss_kib"] = json!(server.status_kib("VmRSS"));
     result["server_peak_kib"] = json!(server.status_kib("VmHWM"));
