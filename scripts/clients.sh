@@ -13,7 +13,7 @@ root=$PWD
 work=$root/.work/clients
 stories=$root/integration/tests/clients
 
-names="kcat confluent-kafka kafka-python aiokafka kafkajs franz-go java tools"
+names="kcat confluent-kafka kafka-python aiokafka kafkajs franz-go java java-share tools"
 
 die() { echo "clients: $*" >&2; exit 1; }
 
@@ -78,7 +78,7 @@ install() {
             need go
             once "$1" "$(sources "$stories"/franz-go/*)" go_program
             ;;
-        java | tools)
+        java | java-share | tools)
             need mvn
             need javac
             once java "$(sources "$stories"/java/*)" java_classes
@@ -99,6 +99,7 @@ run() {
             "$bootstrap" ;;
         franz-go) exec "$work/franz-go/story" "$bootstrap" ;;
         java) exec java -cp "$work/java/classes:$work/java/lib/*" Story "$bootstrap" ;;
+        java-share) exec java -cp "$work/java/classes:$work/java/lib/*" ShareStory "$bootstrap" ;;
         tools) exec bash "$stories/java/tools.sh" "$bootstrap" "$work/java/lib" ;;
         *) die "no client $name; there are: $names" ;;
     esac

@@ -8,7 +8,8 @@
 //! worker, accept and release and reject and renew, leases that run out, workers that close or
 //! are killed. `scripts/clients.sh` installs each client at a pinned version and runs it; it
 //! tells the same story to any server, Apache Kafka included, which is how the programs
-//! themselves are known to be right.
+//! themselves are known to be right. `java-share` tells another: a queue's, through the Java
+//! client's share consumer.
 //!
 //! `cargo test --test clients -- kcat java` runs only these two. A client whose language is not
 //! on this machine fails in CI and is skipped elsewhere.
@@ -39,6 +40,7 @@ const PROGRAMS: &[&str] = &[
     "kafkajs",
     "franz-go",
     "java",
+    "java-share",
     "tools",
 ];
 

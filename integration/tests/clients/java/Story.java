@@ -64,22 +64,22 @@ public final class Story {
         admin.close();
     }
 
-    private static void fail(String sentence) {
+    static void fail(String sentence) {
         System.err.println(sentence);
         System.exit(1);
     }
 
-    private static void ok(String what) {
+    static void ok(String what) {
         System.out.println("ok " + what);
     }
 
-    private static void expect(String what, Object actual, Object expected) {
+    static void expect(String what, Object actual, Object expected) {
         if (!Objects.equals(actual, expected)) {
             fail(what + ": expected " + expected + ", got " + actual);
         }
     }
 
-    private static void waitUntil(String what, BooleanSupplier condition) {
+    static void waitUntil(String what, BooleanSupplier condition) {
         long deadline = System.nanoTime() + Duration.ofSeconds(30).toNanos();
         while (!condition.getAsBoolean()) {
             if (System.nanoTime() > deadline) {
@@ -88,7 +88,7 @@ public final class Story {
         }
     }
 
-    private static <T> T result(KafkaFuture<T> future) {
+    static <T> T result(KafkaFuture<T> future) {
         try {
             return future.get(30, java.util.concurrent.TimeUnit.SECONDS);
         } catch (Exception error) {
