@@ -159,6 +159,13 @@ impl Groups {
         }
     }
 
+    /// Send an event that has no reply.
+    pub fn tell(&self, group: &str, event: Event) {
+        if let Some(shard) = self.shard(group) {
+            shard.tell(event);
+        }
+    }
+
     /// The shard that a group belongs to.
     fn shard(&self, group: &str) -> Option<&Shard<GroupMachine>> {
         let count = i32::try_from(self.shards.len())

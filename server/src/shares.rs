@@ -170,12 +170,40 @@ impl Shares {
         }
     }
 
+    /// Where the group's configuration has a queue of this partition begin.
+    ///
+    /// # Errors
+    /// UNKNOWN_TOPIC_OR_PARTITION if the partition is not open, or what kept the log from being
+    /// searched by time.
+    pub async fn beginning(
+        &self,
+        group: &str,
+        partition: PartitionId,
+    ) -> Result<Offset, ErrorCode> {
+        // A topic that is being deleted is out of the view before its queues are told.
+        let topic = self.0.catalog.view.topic_by_id(partition.topic);
+        let log = topic.and_then(|_| self.0.engine.partition(partition));
+        let log = log.ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        let offsets = log.offsets();
+        Ok(
+            match self.0.catalog.view.group_settings(group).offset_reset {
+                OffsetReset::Latest => offsets.high_watermark,
+                OffsetReset::Earliest => offsets.start,
+                OffsetReset::ByDuration(ms) => {
+                    let since = self.0.clock.now().wall_ms.saturating_sub(ms);
+                    let found = log.offset_at(TimeQuery::AtOrAfter(since), Bound::HighWatermark);
+                    let found = found.await.map_err(|refused| error::code(&refused))?;
+                    found.map_or(offsets.high_watermark, |found| found.offset)
+                }
+            },
+        )
+    }
+
     /// A group begins to read a partition: its queue begins where the group's configuration says,
     /// unless it is there already. Durable when this returns.
     ///
     /// # Errors
-    /// UNKNOWN_TOPIC_OR_PARTITION if the partition is not open, what kept the log from being
-    /// searched by time, or COORDINATOR_NOT_AVAILABLE.
+    /// Those of [`Self::beginning`], or COORDINATOR_NOT_AVAILABLE.
     pub async fn initialize(
         &self,
         group: &Arc<str>,
@@ -185,21 +213,7 @@ impl Shares {
             group: group.clone(),
             partition,
         };
-        // A topic that is being deleted is out of the view before its queues are told.
-        let topic = self.0.catalog.view.topic_by_id(partition.topic);
-        let log = topic.and_then(|_| self.0.engine.partition(partition));
-        let log = log.ok_or(ErrorCode::UnknownTopicOrPartition)?;
-        let offsets = log.offsets();
-        let start = match self.0.catalog.view.group_settings(group).offset_reset {
-            OffsetReset::Latest => offsets.high_watermark,
-            OffsetReset::Earliest => offsets.start,
-            OffsetReset::ByDuration(ms) => {
-                let since = self.0.clock.now().wall_ms.saturating_sub(ms);
-                let found = log.offset_at(TimeQuery::AtOrAfter(since), Bound::HighWatermark);
-                let found = found.await.map_err(|refused| error::code(&refused))?;
-                found.map_or(offsets.high_watermark, |found| found.offset)
-            }
-        };
+        let start = self.beginning(group, partition).await?;
         self.make(key.clone(), Event::Initialize { key, start })
             .await
     }

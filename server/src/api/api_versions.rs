@@ -32,12 +32,21 @@ struct Feature {
 }
 
 /// `metadata.version` 27 is 4.1-IV1: the release whose table of APIs is spoken here.
-const FEATURES: &[Feature] = &[Feature {
-    name: "metadata.version",
-    min: 7,
-    max: 27,
-    finalized: 27,
-}];
+/// `share.version` 1 is share groups (KIP-932).
+const FEATURES: &[Feature] = &[
+    Feature {
+        name: "metadata.version",
+        min: 7,
+        max: 27,
+        finalized: 27,
+    },
+    Feature {
+        name: "share.version",
+        min: 0,
+        max: 1,
+        finalized: 1,
+    },
+];
 
 impl Api for ApiVersions {
     type Request = ApiVersionsRequest;
@@ -161,19 +170,23 @@ mod tests {
     }
 
     #[test]
-    fn net_6_net_7_features_come_with_v3_and_none_of_level_0_is_finalized() {
+    fn net_6_net_7_features_come_with_v3_and_those_from_0_on_with_v4() {
         assert!(answer(2).supported_features.is_empty());
-        for version in [3, 4] {
+        assert!(answer(2).finalized_features.is_empty());
+        for (version, shown) in [(3, 1), (4, 2)] {
             let response = answer(version);
-            assert_eq!(response.supported_features.len(), 1);
-            let feature = &response.supported_features[0];
-            assert_eq!(&*feature.name, "metadata.version");
-            assert_eq!((feature.min_version, feature.max_version), (7, 27));
-            let finalized = &response.finalized_features[0];
-            assert_eq!(
-                (finalized.min_version_level, finalized.max_version_level),
-                (27, 27)
-            );
+            let supported = response.supported_features.iter();
+            let supported: Vec<_> = supported
+                .map(|feature| (&*feature.name, feature.min_version, feature.max_version))
+                .collect();
+            let all = [("metadata.version", 7, 27), ("share.version", 0, 1)];
+            assert_eq!(supported, all[..shown]);
+            let finalized = response.finalized_features.iter().map(|feature| {
+                let levels = (feature.min_version_level, feature.max_version_level);
+                (&*feature.name, levels)
+            });
+            let all = [("metadata.version", (27, 27)), ("share.version", (1, 1))];
+            assert_eq!(finalized.collect::<Vec<_>>(), all);
             assert_eq!(response.finalized_features_epoch, 0);
         }
     }

@@ -1,11 +1,12 @@
 //! FindCoordinator (key 10), versions 0 to 6: who looks after a group.
 //!
-//! This server looks after all groups, from the moment it listens (G-1). Share groups and
-//! transactional ids are refused with a sentence until they work: the Java producer shows it to
+//! This server looks after all groups, share groups among them, from the moment it listens (G-1).
+//! Transactional ids are refused with a sentence until they work: the Java producer shows it to
 //! its user. (InitProducerId refuses a transactional id too, but has no room for a sentence.)
 //! - v0: groups only; v1: key type (0 group, 1 transactional id), error message, throttle time
 //! - v3: flexible; v4: many keys, an answer for each
-//! - v5: TRANSACTION_ABORTABLE, never given here; v6: key type 2, share groups
+//! - v5: TRANSACTION_ABORTABLE, never given here; v6: key type 2, the queue of a
+//!   share group, by the key `group:topic id:partition` (Kafka's brokers ask so, clients do not)
 
 use std::ops::RangeInclusive;
 
@@ -49,7 +50,8 @@ fn find(cx: &Context, key: StrBytes, key_type: i8) -> Coordinator {
         TRANSACTION => {
             Some("This server does not have transactions yet: leave transactional.id out.")
         }
-        SHARE if cx.version >= 6 => Some("This server does not have share groups yet."),
+        SHARE if cx.version >= 6 && is_queue(&key) => None,
+        SHARE if cx.version >= 6 => Some("The key of a queue is group:topic id:partition."),
         _ => Some("There is no such type of key."),
     };
     let answer = Coordinator::default().with_key(key);
@@ -67,6 +69,19 @@ fn find(cx: &Context, key: StrBytes, key_type: i8) -> Coordinator {
             .with_node_id((-1).into())
             .with_port(-1),
     }
+}
+
+/// Whether a key names a queue; the group's id may have colons.
+fn is_queue(key: &str) -> bool {
+    let mut parts = key.rsplitn(3, ':');
+    let (partition, topic, group) = (parts.next(), parts.next(), parts.next());
+    let is_id = |topic: &str| {
+        let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        topic.len() == 22 && topic.bytes().all(is_digit)
+    };
+    partition.is_some_and(|index| index.parse::<i32>().is_ok())
+        && topic.is_some_and(is_id)
+        && group.is_some_and(|group| !group.trim().is_empty())
 }
 
 /// Before v4 the one answer stands at the top, and v0 has no message.
@@ -118,6 +133,42 @@ mod tests {
                     assert_eq!((&*found.host, found.port), ("127.0.0.1", 9092));
                 }
             }
+        }
+    }
+
+    #[test]
+    fn the_key_of_a_queue_is_read_from_its_end() {
+        for key in [
+            "g:AAAAAAAAAAAAAAAAAAAAAQ:0",
+            "a:b:_-AAAAAAAAAAAAAAAAAAAQ:17",
+        ] {
+            assert!(is_queue(key), "{key}");
+        }
+        for key in [
+            "",
+            "g",
+            "g:0",
+            "AAAAAAAAAAAAAAAAAAAAAQ:0",
+            " :AAAAAAAAAAAAAAAAAAAAAQ:0",
+            "g:AAAAAAAAAAAAAAAAAAAAA:0",
+            "g:AAAAAAAAAAAAAAAAAAAA+Q:0",
+            "g:AAAAAAAAAAAAAAAAAAAAAQ:",
+            "g:AAAAAAAAAAAAAAAAAAAAAQ:x",
+        ] {
+            assert!(!is_queue(key), "{key}");
+        }
+    }
+
+    #[tokio::test]
+    async fn this_server_looks_after_every_queue() {
+        let bench = Bench::with_groups(Config::default()).await;
+        let key: StrBytes = "g:AAAAAAAAAAAAAAAAAAAAAQ:0".into();
+        for (version, code) in [(5, ErrorCode::InvalidRequest.code()), (6, 0)] {
+            let request = FindCoordinatorRequest::default()
+                .with_key_type(SHARE)
+                .with_coordinator_keys(vec![key.clone()]);
+            let response = bench.send(version, &request).await;
+            assert_eq!(response.coordinators[0].error_code, code);
         }
     }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use ratel_protocol::{ErrorCode, StrBytes};
 
 use super::Context;
+use crate::error::Refusal;
 
 /// Events of one request that may be under way at once.
 const UNDER_WAY_MAX: usize = 256;
@@ -44,6 +45,17 @@ pub(super) fn distinct<T: Clone + Eq + Hash>(items: Vec<T>) -> Vec<T> {
 /// The number that stands for an outcome.
 pub(super) fn code(outcome: Result<(), ErrorCode>) -> i16 {
     outcome.map_or_else(|error| error.code(), |()| 0)
+}
+
+/// What is wrong with a whole share group whose offsets are to change.
+pub(super) fn share_refusal(code: ErrorCode) -> Refusal {
+    let sentence = match code {
+        ErrorCode::InvalidGroupId => "A group's id is not empty.",
+        ErrorCode::GroupIdNotFound => "There is no share group of this name.",
+        ErrorCode::NonEmptyGroup => "The group has members: its offsets change while it has none.",
+        code => return code.into(),
+    };
+    Refusal::new(code, sentence)
 }
 
 /// The reply is of another kind than the event that was sent: a fault of ours.

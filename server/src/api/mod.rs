@@ -212,11 +212,13 @@ pub fn route(key: i16, version: i16) -> Result<&'static Route, WireError> {
 
 mod alter_configs;
 mod alter_partition_reassignments;
+mod alter_share_group_offsets;
 mod api_versions;
 mod create_partitions;
 mod create_topics;
 mod delete_groups;
 mod delete_records;
+mod delete_share_group_offsets;
 mod delete_topics;
 mod describe_acls;
 mod describe_client_quotas;
@@ -226,6 +228,7 @@ mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
 mod describe_quorum;
+mod describe_share_group_offsets;
 mod describe_topic_partitions;
 mod elect_leaders;
 mod fetch;
@@ -304,5 +307,8 @@ pub const ROUTES: &[Route] = &[
     Route::of::<share_group_describe::ShareGroupDescribe>(),      // 77
     Route::of::<share_fetch::ShareFetch>(),                       // 78
     Route::of::<share_acknowledge::ShareAcknowledge>(),           // 79
+    Route::of::<describe_share_group_offsets::DescribeShareGroupOffsets>(), // 90
+    Route::of::<alter_share_group_offsets::AlterShareGroupOffsets>(), // 91
+    Route::of::<delete_share_group_offsets::DeleteShareGroupOffsets>(), // 92
     Route::of::<queue_admin::QueueAdmin>(),                       // 20000
 ];

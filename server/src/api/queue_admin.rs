@@ -202,56 +202,11 @@ fn missing(topics: Option<&[QueueTopic]>, queues: &[QueueStats]) -> Vec<PurgedQu
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use ratel_protocol::messages::ShareFetchRequest;
     use ratel_protocol::messages::queue_admin_request::{ListRedrives, RedriveId, StartRedrive};
-    use ratel_protocol::messages::share_fetch_request::{FetchPartition, FetchTopic};
-    use ratel_storage::{Durability, LogSettings, Origin};
 
-    use super::super::testing::{Bench, NOW_MS, batch};
+    use super::super::testing::Bench;
+    use super::super::testing::queues::bench;
     use super::*;
-    use crate::config::Config;
-    use crate::coordinator::catalog::{SHARE_STATE_TOPIC, Topic};
-
-    /// Group `g` reads the two partitions of `jobs`. Three records are in the first, of which a
-    /// member leases one.
-    async fn bench() -> (Bench, Arc<Topic>) {
-        let bench = Bench::with_groups(Config::default()).await;
-        bench.topic_with(SHARE_STATE_TOPIC, 4, true, LogSettings::default());
-        let topic = bench.topic("jobs", 2);
-        for index in 0..2 {
-            let partition = topic.partition(index).expect("it has two");
-            let made = bench.broker.shares.initialize(&"g".into(), partition).await;
-            made.expect("a queue");
-        }
-        let log = bench.broker.partition(&topic, 0).expect("it is open");
-        let appended = log
-            .append(
-                &batch(&["a", "b", "c"]),
-                Origin::Client,
-                Durability::Written,
-                NOW_MS,
-            )
-            .await;
-        appended.expect("written");
-        lease_one(&bench, &topic).await;
-        (bench, topic)
-    }
-
-    async fn lease_one(bench: &Bench, topic: &Topic) {
-        let wanted = FetchTopic::default()
-            .with_topic_id(topic.id)
-            .with_partitions(vec![FetchPartition::default()]);
-        let request = ShareFetchRequest::default()
-            .with_group_id(Some(GroupId(text("g"))))
-            .with_member_id(Some(text("m")))
-            .with_max_records(1)
-            .with_share_acquire_mode(1)
-            .with_topics(vec![wanted]);
-        let answer = bench.send(2, &request).await;
-        assert_eq!(answer.error_code, 0);
-    }
 
     async fn described(bench: &Bench, groups: Option<&[&str]>) -> Vec<QueueDescription> {
         let groups = groups.map(|groups| groups.iter().map(|group| GroupId(text(group))).collect());

@@ -1,6 +1,8 @@
 //! Handlers without a network: requests go in as bytes, through the table, and answers come out
 //! decoded. Logs lie on a disk in memory whose syncs a test can hold back.
 
+pub(crate) mod queues;
+
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ratel_protocol::ErrorCode;
-use ratel_storage::PartitionId;
+use ratel_storage::{PartitionId, TopicId};
 
 use super::changes::Changes;
 use super::deadlines::DelayEnd;
@@ -292,8 +292,18 @@ impl ShareMachine {
     }
 
     fn survey(&self, group: Option<&str>) -> Reply {
-        let wanted = |key: &QueueKey| group.is_none_or(|group| &*key.group == group);
-        let queues = self.queues.iter().filter(|(key, _)| wanted(key));
+        let first = |group: &str| QueueKey {
+            group: group.into(),
+            partition: PartitionId {
+                topic: TopicId::nil(),
+                index: i32::MIN,
+            },
+        };
+        let queues = match group {
+            Some(group) => self.queues.range(first(group)..),
+            None => self.queues.range(..),
+        };
+        let queues = queues.take_while(|(key, _)| group.is_none_or(|group| &*key.group == group));
         Reply::Surveyed(
             queues
                 .map(|(key, queue)| (key.clone(), queue.depth()))

@@ -121,9 +121,9 @@ pub enum QueueEvent {
     /// All queues of a group that is being deleted are gone. No reply.
     Gone,
     /// An administrator is about to make or alter queues (AlterShareGroupOffsets); a group that is
-    /// not there is made, one with members refuses with NON_EMPTY_GROUP. Replies `Done`, durable.
-    /// [`QueueEvent::Initialized`] is to follow once the queues are as wanted; if a crash comes
-    /// first, they are initialized like any other.
+    /// not there is made if there are any, one with members refuses with NON_EMPTY_GROUP. Replies
+    /// `Done`, durable. [`QueueEvent::Initialized`] is to follow once the queues are as wanted; if
+    /// a crash comes first, they are initialized like any other.
     Alter(QueueTopics),
     /// An administrator deletes the queues of topics (DeleteShareGroupOffsets); a group with
     /// members refuses with NON_EMPTY_GROUP. Replies `Done`, durable. Whoever joins afterwards has

@@ -266,6 +266,9 @@ impl GroupMachine {
         out: &mut Effects<Self>,
     ) -> Result<(), ErrorCode> {
         if !self.groups.contains_key(id) {
+            if topics.is_empty() {
+                return Ok(());
+            }
             self.make(id)?;
             if let Some(group) = self.groups.get_mut(id) {
                 group.kind = Kind::Share(Share::default());
