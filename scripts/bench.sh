@@ -12,32 +12,15 @@
 # Needs Rust, Java, Maven and Python; everything else it fetches into .work/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/kafka.sh
 
 work=.work/bench
-kafka_version=4.3.1
 mkdir -p "$work"
 
 cargo build --release --quiet -p ratel-server
 cargo build --release --quiet -p ratel-integration --example load
 
-kafka=.work/kafka-$kafka_version
-if [ ! -d "$kafka/libs" ]; then
-    mkdir -p "$kafka"
-    cat > "$kafka/pom.xml" <<XML
-<project xmlns="http://maven.apache.org/POM/4.0.0">
-  <modelVersion>4.0.0</modelVersion>
-  <groupId>bench</groupId><artifactId>kafka</artifactId><version>1</version>
-  <dependencies>
-    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId>
-      <version>$kafka_version</version></dependency>
-    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId>
-      <version>$kafka_version</version></dependency>
-  </dependencies>
-</project>
-XML
-    (cd "$kafka" && mvn -q dependency:copy-dependencies -DoutputDirectory=libs.new &&
-        mv libs.new libs)
-fi
+install_kafka
 
 venv=.work/bench-venv
 if [ ! -x "$venv/bin/python" ]; then
@@ -52,4 +35,4 @@ fi
 
 target=${CARGO_TARGET_DIR:-target}
 exec "$venv/bin/python" scripts/bench/run.py --ratel "$target/release/ratel" \
-    --load "$target/release/examples/load" --kafka "$kafka/libs" --work "$work" "$@"
+    --load "$target/release/examples/load" --kafka "$kafka_libs" --work "$work" "$@"

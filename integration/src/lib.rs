@@ -4,12 +4,14 @@
 //! - [`TestBroker`]: a broker in this process on a port of the system's choice.
 //! - [`ServerProcess`]: the real binary as a child, which can be killed with -9.
 //! - [`RawClient`]: one connection; typed requests, frames or bytes, pipelined if you like.
+//! - [`differential`]: what two servers answered, held against each other.
 
 #![allow(
     clippy::panic,
     reason = "what stands here serves tests alone, and a test that cannot go on should say why"
 )]
 
+pub mod differential;
 pub mod fuzzing;
 pub mod history;
 mod raw_client;

@@ -112,9 +112,10 @@ class Server:
 
 
 class Ratel(Server):
-    def __init__(self, binary, work):
+    def __init__(self, binary, work, settings=()):
         super().__init__("ratel", work)
         self.binary = str(Path(binary).resolve())
+        self.settings = settings
 
     def command(self):
         return [
@@ -122,19 +123,22 @@ class Ratel(Server):
             "--set", f"listeners=PLAINTEXT://127.0.0.1:{self.port}",
             "--set", f"log.dirs={self.data}",
             "--set", f"http.listen=127.0.0.1:{free_port()}",
+            *(word for setting in self.settings for word in ("--set", setting)),
         ]
 
 
 class Kafka(Server):
-    def __init__(self, libs, work):
+    def __init__(self, libs, work, settings=()):
         super().__init__("kafka", work)
+        self.settings = settings
         self.classes = str(Path(libs).resolve()) + "/*"
         self.controller = free_port()
         self.properties = self.home / "server.properties"
 
     def prepare(self):
-        self.properties.write_text(KAFKA_PROPERTIES.format(
-            port=self.port, controller=self.controller, data=self.data))
+        properties = KAFKA_PROPERTIES.format(
+            port=self.port, controller=self.controller, data=self.data)
+        self.properties.write_text(properties + "\n".join(self.settings) + "\n")
         subprocess.run(
             ["java", "-cp", self.classes, "kafka.tools.StorageTool", "format", "--standalone",
              "-t", "MkU3OEVBNTcwNTJENDM2Qk", "-c", str(self.properties)],

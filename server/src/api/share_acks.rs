@@ -97,9 +97,9 @@ impl Acks<'_> {
         index: i32,
         batches: &[AcknowledgementBatch],
     ) -> Result<Option<Acknowledge>, ErrorCode> {
-        let batches = checked(batches, self.cx.version >= 2 && self.renews)?;
         let topic = self.cx.broker.catalog.view.topic_by_id(topic);
         let topic = topic.ok_or(ErrorCode::UnknownTopicId)?;
+        let batches = checked(batches, self.cx.version >= 2 && self.renews)?;
         let partition = topic.partition(index);
         let partition = partition.ok_or(ErrorCode::UnknownTopicOrPartition)?;
         if batches.is_empty() {
@@ -131,15 +131,16 @@ fn checked(
     batches: &[AcknowledgementBatch],
     may_renew: bool,
 ) -> Result<Vec<AcknowledgeBatch>, ErrorCode> {
-    let mut after = 0;
+    // A batch may begin where the last one ended, as at Apache Kafka: the queue refuses it then.
+    let mut from = 0;
     let batches = batches.iter().map(|batch| {
         let (first, last) = (batch.first_offset, batch.last_offset);
         let count = batch.acknowledge_types.len();
         let fits = count == 1 || i64::try_from(count) == Ok(last.saturating_sub(first) + 1);
-        if first > last || first < after || last == i64::MAX || !fits {
+        if first > last || first < from || last == i64::MAX || !fits {
             return Err(ErrorCode::InvalidRequest);
         }
-        after = last + 1;
+        from = last;
         let types = batch.acknowledge_types.iter();
         Ok(AcknowledgeBatch {
             first: Offset::new(first),
@@ -186,6 +187,7 @@ mod tests {
             &[],
             &[batch(0, 9, &[1])],
             &[batch(0, 2, &[0, 1, 2]), batch(3, 3, &[3])],
+            &[batch(0, 2, &[1]), batch(2, 3, &[1])],
         ];
         for batches in good {
             assert_eq!(
@@ -196,7 +198,7 @@ mod tests {
         let bad: &[&[AcknowledgementBatch]] = &[
             &[batch(1, 0, &[1])],
             &[batch(-1, 0, &[1])],
-            &[batch(0, 5, &[1]), batch(5, 6, &[1])],
+            &[batch(0, 5, &[1]), batch(4, 6, &[1])],
             &[batch(0, 1, &[])],
             &[batch(0, 2, &[1, 1])],
             &[batch(0, 0, &[-1])],

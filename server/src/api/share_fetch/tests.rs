@@ -386,6 +386,17 @@ async fn what_is_not_there_is_said_at_once_if_there_is_nothing_else() {
     assert_eq!((codes, began.elapsed().as_millis()), (vec![3, 100], 0));
     let done = rig.acknowledge(1, &[(7, ack(0, 0, 1))]).await;
     assert_eq!(self::codes(&done), [3]);
+    // An unknown topic is told before a bad batch, an unknown partition behind it.
+    let done = rig.acknowledge(2, &[(7, ack(1, 0, 1))]).await;
+    assert_eq!(self::codes(&done), [42]);
+    let mut of_none = rig.fetch(3, &[0]);
+    of_none.topics[0].topic_id = TopicId::from_u128(99);
+    let told = rig.send(&carrying(of_none, ack(1, 0, 1))).await;
+    let told = lines(&told).into_iter();
+    assert_eq!(
+        told.map(|line| line.acknowledge_error_code).max(),
+        Some(100)
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -58,11 +58,11 @@ impl Queue {
     ) -> Result<Changes<'a>, ErrorCode> {
         self.config = event.config.clone();
         let owner = self.members.number(&event.member);
-        let mut before = -1;
+        let mut before = None;
         for batch in &event.batches {
             check_form(batch, before)?;
             self.check_leased(batch, owner, now.monotonic_ms)?;
-            before = batch.last.get();
+            before = Some(batch.last.get());
         }
         let mut changes = Changes::new(&event.config, now);
         let mut renewed = Vec::new();
@@ -162,15 +162,19 @@ fn renews_from(batch: &AcknowledgeBatch, offset: i64) -> bool {
 }
 
 /// What can be said of a batch without looking at the queue.
-fn check_form(batch: &AcknowledgeBatch, before: i64) -> Result<(), ErrorCode> {
+fn check_form(batch: &AcknowledgeBatch, before: Option<i64>) -> Result<(), ErrorCode> {
     let (first, last) = (batch.first.get(), batch.last.get());
-    if first <= before || last < first || last == i64::MAX {
+    let from = before.unwrap_or(0);
+    if first < from || last < first || last == i64::MAX {
         return Err(ErrorCode::InvalidRequest);
     }
     let types = batch.types.len();
-    let is_whole = types == 1 || i64::try_from(types).is_ok_and(|types| types == last - first + 1);
-    match is_whole {
-        true => Ok(()),
-        false => Err(ErrorCode::InvalidRequest),
+    if types != 1 && i64::try_from(types) != Ok(last - first + 1) {
+        return Err(ErrorCode::InvalidRequest);
+    }
+    // A record that ends one batch and begins the next is not leased any more by then.
+    match before == Some(first) {
+        true => Err(ErrorCode::InvalidRecordState),
+        false => Ok(()),
     }
 }

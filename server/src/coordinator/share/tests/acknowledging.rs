@@ -104,7 +104,12 @@ fn acknowledgements_that_do_not_hold_say_why() {
         );
     };
     refused("a", &[(5, 4, &[Accept])], InvalidRequest);
-    refused("a", &[(5, 6, &[Accept]), (6, 7, &[Accept])], InvalidRequest);
+    refused("a", &[(5, 7, &[Accept]), (6, 7, &[Accept])], InvalidRequest);
+    refused(
+        "a",
+        &[(5, 6, &[Accept]), (6, 7, &[Accept])],
+        InvalidRecordState,
+    );
     refused("a", &[(8, 9, &[Accept]), (5, 6, &[Accept])], InvalidRequest);
     refused("a", &[(5, 7, &[Accept, Accept])], InvalidRequest);
     refused("a", &[(5, 7, &[])], InvalidRequest);

@@ -1,0 +1,407 @@
+//! What a scenario works with: one of the two servers, and the list of what it answered.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::incremental_alter_configs_request::{
+    AlterConfigsResource, AlterableConfig,
+};
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::{
+    CreateTopicsRequest, DescribeConfigsRequest, FindCoordinatorRequest, GroupId,
+    IncrementalAlterConfigsRequest, ProduceRequest, ShareGroupHeartbeatRequest,
+    ShareGroupHeartbeatResponse, TopicName,
+};
+use kafka_protocol::protocol::{Request, StrBytes};
+use ratel_integration::RawClient;
+use ratel_integration::differential::Facts;
+use ratel_storage::BatchBuilder;
+use uuid::Uuid;
+
+/// A resource of type group.
+pub const GROUP: i8 = 32;
+/// How long a server may take for what a scenario is built on.
+const PATIENCE: u32 = 400;
+/// What a coordinator says that is on its way: COORDINATOR_LOAD_IN_PROGRESS,
+/// COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR.
+const STARTING: &[i16] = &[14, 15, 16];
+
+type Running<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+/// A script of requests.
+#[derive(Clone, Copy)]
+pub struct Scenario {
+    /// Its name, the function's.
+    pub name: &'static str,
+    /// The first version that has it.
+    pub since: i16,
+    /// The script.
+    pub run: for<'a> fn(&'a mut World) -> Running<'a>,
+}
+
+/// Scenarios from functions; `since N: name` for one of later versions only.
+macro_rules! scenarios {
+    ($(since $since:literal: $later:ident,)* ; $($name:ident,)*) => {
+        vec![
+            $(crate::world::Scenario {
+                name: stringify!($later),
+                since: $since,
+                run: |world| Box::pin($later(world)),
+            },)*
+            $(crate::world::Scenario {
+                name: stringify!($name),
+                since: 0,
+                run: |world| Box::pin($name(world)),
+            },)*
+        ]
+    };
+}
+pub(crate) use scenarios;
+
+/// What brings acknowledgements.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Carrier {
+    /// ShareFetch.
+    Fetch,
+    /// ShareAcknowledge.
+    Acknowledge,
+}
+
+/// Scenarios that run in each of some versions.
+#[derive(Clone)]
+pub struct Family {
+    /// Its name.
+    pub name: &'static str,
+    /// The versions.
+    pub versions: RangeInclusive<i16>,
+    /// What brings acknowledgements, where that matters.
+    pub carrier: Carrier,
+    /// The scripts.
+    pub scenarios: Vec<Scenario>,
+}
+
+impl Family {
+    /// Each with each version.
+    pub fn scenarios(&self) -> Vec<(Scenario, i16)> {
+        let versions = self.versions.clone();
+        let all = versions.flat_map(|version| {
+            let of_version = self.scenarios.iter();
+            of_version
+                .filter(move |scenario| scenario.since <= version)
+                .map(move |scenario| (*scenario, version))
+        });
+        all.collect()
+    }
+}
+
+/// What was answered.
+pub struct Step {
+    /// The step's name.
+    pub name: String,
+    /// The answer.
+    pub facts: Facts,
+}
+
+impl Step {
+    /// Why a scenario does not go on.
+    pub fn broken(why: &str) -> Self {
+        Self {
+            name: "broken".to_owned(),
+            facts: Facts::one("why", why),
+        }
+    }
+
+    /// Its name, and of a broken one why.
+    pub fn shown(&self) -> String {
+        let why = self.facts.0.get("why").map(String::as_str);
+        format!("{} {}", self.name, why.unwrap_or_default())
+    }
+}
+
+type Steps = Arc<Mutex<Vec<Step>>>;
+
+/// The steps so far.
+pub fn lock(steps: &Steps) -> MutexGuard<'_, Vec<Step>> {
+    steps.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One server, and what it answered.
+pub struct World {
+    addr: SocketAddr,
+    /// In front of each name of this run.
+    unique: String,
+    /// The version of the family's API.
+    pub version: i16,
+    /// What brings acknowledgements.
+    pub carrier: Carrier,
+    topics: BTreeMap<String, Uuid>,
+    steps: Steps,
+}
+
+impl World {
+    /// Nothing is there yet.
+    pub fn new(addr: SocketAddr, unique: &str, version: i16, carrier: Carrier) -> Self {
+        Self {
+            addr,
+            unique: unique.to_owned(),
+            version,
+            carrier,
+            topics: BTreeMap::new(),
+            steps: Steps::default(),
+        }
+    }
+
+    /// Where the steps are kept.
+    pub fn steps(&self) -> Steps {
+        self.steps.clone()
+    }
+
+    /// A name that only this run of the scenario has.
+    pub fn name(&self, name: &str) -> String {
+        format!("{}{name}", self.unique)
+    }
+
+    /// A group's id.
+    pub fn group(&self, name: &str) -> GroupId {
+        GroupId(self.name(name).into())
+    }
+
+    /// A topic's name.
+    pub fn topic_name(&self, name: &str) -> TopicName {
+        TopicName(self.name(name).into())
+    }
+
+    /// A topic's id; one that no topic has, if it was not made here.
+    pub fn topic_id(&self, name: &str) -> Uuid {
+        let unknown = Uuid::from_u128(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
+        self.topics.get(name).copied().unwrap_or(unknown)
+    }
+
+    /// A connection.
+    pub async fn connect(&self) -> RawClient {
+        RawClient::connect(self.addr).await
+    }
+
+    /// Take down an answer.
+    pub fn record(&self, step: &str, answer: &impl Debug) {
+        let mut names: Vec<(String, String)> = self
+            .topics
+            .iter()
+            .map(|(name, id)| (id.to_string(), name.clone()))
+            .collect();
+        names.push((self.unique.clone(), String::new()));
+        names.push((
+            format!("port: {}", self.addr.port()),
+            "port: own".to_owned(),
+        ));
+        self.note(step, Facts::of(answer, &names));
+    }
+
+    fn note(&self, step: &str, facts: Facts) {
+        lock(&self.steps).push(Step {
+            name: step.replace(' ', "-"),
+            facts,
+        });
+    }
+
+    /// Send a request and take down the answer.
+    ///
+    /// # Panics
+    /// If there is none, which is taken down too.
+    pub async fn send<R: Request>(
+        &self,
+        client: &mut RawClient,
+        step: &str,
+        version: i16,
+        request: &R,
+    ) -> R::Response
+    where
+        R::Response: Debug,
+    {
+        match client.try_send(version, request).await {
+            Ok(answer) => {
+                self.record(step, &answer);
+                answer
+            }
+            Err(error) => {
+                self.note(
+                    step,
+                    Facts::one("no answer", &format!("{:?}", error.kind())),
+                );
+                panic!("{step}: {error}");
+            }
+        }
+    }
+
+    /// Make a topic.
+    pub async fn make_topic(&mut self, name: &str, partitions: i32) {
+        let mut client = self.connect().await;
+        let topic = CreatableTopic::default()
+            .with_name(self.topic_name(name))
+            .with_num_partitions(partitions)
+            .with_replication_factor(1);
+        let request = CreateTopicsRequest::default()
+            .with_timeout_ms(20_000)
+            .with_topics(vec![topic]);
+        let made = client.send(7, &request).await;
+        let made = made.topics.first().expect("the topic is in the answer");
+        assert_eq!(made.error_code, 0, "{name} is not made");
+        self.topics.insert(name.to_owned(), made.topic_id);
+        // The name is known everywhere only a while after the answer.
+        for partition in 0..partitions {
+            self.produce(name, partition, 0).await;
+        }
+    }
+
+    /// Append one batch of records.
+    pub async fn produce(&self, topic: &str, partition: i32, count: i64) {
+        let mut client = self.connect().await;
+        let mut batch = BatchBuilder::new(1_700_000_000_000);
+        for number in 0..count {
+            batch.record(None, Some(format!("value {number:04}").as_bytes()));
+        }
+        let Some(batch) = batch.build() else {
+            return;
+        };
+        let data = PartitionProduceData::default()
+            .with_index(partition)
+            .with_records(Some(batch.bytes().clone()));
+        let topic = TopicProduceData::default()
+            .with_name(self.topic_name(topic))
+            .with_partition_data(vec![data]);
+        let request = ProduceRequest::default()
+            .with_acks(-1)
+            .with_timeout_ms(10_000)
+            .with_topic_data(vec![topic]);
+        for _ in 0..PATIENCE {
+            let answer = client.send(9, &request).await;
+            let partition = answer
+                .responses
+                .first()
+                .and_then(|topic| topic.partition_responses.first());
+            if partition.is_some_and(|partition| partition.error_code == 0) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("nothing can be produced");
+    }
+
+    /// Set a group's configs, and wait until the server has them.
+    pub async fn configure(&self, group: &str, configs: &[(&str, &str)]) {
+        let mut client = self.connect().await;
+        let name: StrBytes = self.name(group).into();
+        let entries = configs.iter().map(|(key, value)| {
+            AlterableConfig::default()
+                .with_name((*key).to_owned().into())
+                .with_value(Some((*value).to_owned().into()))
+        });
+        let resource = AlterConfigsResource::default()
+            .with_resource_type(GROUP)
+            .with_resource_name(name.clone())
+            .with_configs(entries.collect());
+        let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
+        let altered = client.send(1, &request).await;
+        assert!(
+            altered
+                .responses
+                .iter()
+                .all(|answer| answer.error_code == 0),
+            "{configs:?} are refused: {altered:?}"
+        );
+        let resource = DescribeConfigsResource::default()
+            .with_resource_type(GROUP)
+            .with_resource_name(name);
+        let request = DescribeConfigsRequest::default().with_resources(vec![resource]);
+        for _ in 0..PATIENCE {
+            let described = client.send(4, &request).await;
+            let shown = described.results.iter().flat_map(|result| &result.configs);
+            let shown: Vec<(&str, Option<&str>)> = shown
+                .map(|config| (&*config.name as &str, config.value.as_deref()))
+                .collect();
+            if configs
+                .iter()
+                .all(|(key, value)| shown.contains(&(key, Some(value))))
+            {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{configs:?} do not come");
+    }
+
+    /// Wait until the server's coordinator is there: it makes its topics when it is first asked.
+    pub async fn wake(&mut self) {
+        let mut client = self.connect().await;
+        let request =
+            FindCoordinatorRequest::default().with_coordinator_keys(vec![self.name("g").into()]);
+        for _ in 0..PATIENCE {
+            let answer = client.send(4, &request).await;
+            if answer
+                .coordinators
+                .iter()
+                .all(|found| found.error_code == 0)
+            {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        self.make_topic("t", 1).await;
+        self.join("g", "m", &["t"], 1).await;
+    }
+
+    /// A heartbeat of a member.
+    pub fn heartbeat(&self, group: &str, member: &str, epoch: i32) -> ShareGroupHeartbeatRequest {
+        ShareGroupHeartbeatRequest::default()
+            .with_group_id(self.group(group))
+            .with_member_id(member.to_owned().into())
+            .with_member_epoch(epoch)
+    }
+
+    /// Join a share group and wait until there are partitions. Gives the member's epoch. Nothing
+    /// is taken down.
+    pub async fn join(&self, group: &str, member: &str, topics: &[&str], partitions: usize) -> i32 {
+        let mut client = self.connect().await;
+        let names = topics.iter().map(|name| self.topic_name(name)).collect();
+        let join = self
+            .heartbeat(group, member, 0)
+            .with_subscribed_topic_names(Some(names));
+        let mut answer = client.send(1, &join).await;
+        for _ in 0..PATIENCE {
+            if STARTING.contains(&answer.error_code) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                answer = client.send(1, &join).await;
+                continue;
+            }
+            assert_eq!(answer.error_code, 0, "{answer:?}");
+            if assigned(&answer) >= partitions {
+                return answer.member_epoch;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let stays = self.heartbeat(group, member, answer.member_epoch);
+            answer = client.send(1, &stays).await;
+        }
+        panic!("{member} gets no partitions");
+    }
+}
+
+fn assigned(answer: &ShareGroupHeartbeatResponse) -> usize {
+    let topics = answer
+        .assignment
+        .iter()
+        .flat_map(|all| &all.topic_partitions);
+    topics.map(|topic| topic.partitions.len()).sum()
+}
+
+/// Wait.
+pub async fn pause(ms: u64) {
+    tokio::time::sleep(Duration::from_millis(ms)).await;
+}

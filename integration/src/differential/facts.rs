@@ -1,0 +1,235 @@
+//! An answer as a list of facts.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use kafka_protocol::ResponseError;
+
+use super::text::{Shown, read};
+
+/// Fields of which nobody says what they must be: times, texts and what is not known.
+const LEFT_OUT: &[&str] = &["throttle_time_ms", "unknown_tagged_fields"];
+/// What a field of a text ends with.
+const TEXT: &str = "error_message";
+/// Fields that name an element of a list, so that the order of elements does not matter.
+const NAMES: &[&str] = &[
+    "topic_id",
+    "topic_name",
+    "topic",
+    "name",
+    "partition_index",
+    "partition",
+    "group_id",
+    "member_id",
+    "resource_name",
+    "key",
+    "api_key",
+];
+
+/// The fields of an answer, each by its path, such as `responses[t].partitions[0].error_code`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts(pub BTreeMap<String, String>);
+
+impl Facts {
+    /// Those of an answer. In its text the names are replaced first, in their order, so that ids
+    /// which two servers chose get the same name.
+    ///
+    /// # Panics
+    /// If the answer's `Debug` is not a derived one.
+    #[must_use]
+    pub fn of(answer: &impl Debug, names: &[(String, String)]) -> Self {
+        let mut text = format!("{answer:?}");
+        for (id, name) in names {
+            text = text.replace(id, name);
+        }
+        let mut facts = Self::default();
+        match read(&text) {
+            Ok(shown) => facts.add("", &shown),
+            Err(rest) => panic!("this is not read: {rest}"),
+        }
+        facts
+    }
+
+    /// A single one.
+    #[must_use]
+    pub fn one(path: &str, value: &str) -> Self {
+        Self(BTreeMap::from([(path.to_owned(), value.to_owned())]))
+    }
+
+    fn add(&mut self, path: &str, shown: &Shown) {
+        let value = match shown {
+            Shown::Atom(text) if path.ends_with("error_code") => error_name(text),
+            Shown::Atom(text) if text.is_empty() => "\"\"".to_owned(),
+            Shown::Atom(text) => text.clone(),
+            Shown::Bytes(bytes) if path.ends_with("records") => batches(bytes),
+            Shown::Bytes(bytes) => format!("{} bytes", bytes.len()),
+            Shown::Fields(fields) => {
+                for (name, value) in fields {
+                    if LEFT_OUT.contains(&&**name) || name.ends_with(TEXT) {
+                        continue;
+                    }
+                    let dot = if path.is_empty() { "" } else { "." };
+                    self.add(&format!("{path}{dot}{name}"), value);
+                }
+                return;
+            }
+            Shown::List(elements) => match on_one_line(elements) {
+                Some(line) => line,
+                None => {
+                    let names = names(elements);
+                    for (name, element) in names.iter().zip(elements) {
+                        self.add(&format!("{path}[{name}]"), element);
+                    }
+                    return;
+                }
+            },
+        };
+        self.0.insert(path.to_owned(), value);
+    }
+}
+
+fn error_name(number: &str) -> String {
+    match number.parse::<i16>().map(ResponseError::try_from_code) {
+        Ok(Some(error)) => format!("{number} {error:?}"),
+        _ => number.to_owned(),
+    }
+}
+
+/// The whole batches of records, by their offsets.
+fn batches(mut bytes: &[u8]) -> String {
+    let mut shown = Vec::new();
+    while let Some((head, _)) = bytes.split_at_checked(61) {
+        let number = |at: usize| {
+            let four = head.get(at..at + 4).and_then(|four| four.try_into().ok());
+            i64::from(i32::from_be_bytes(four.unwrap_or_default()))
+        };
+        let eight = head.get(..8).and_then(|eight| eight.try_into().ok());
+        let first = i64::from_be_bytes(eight.unwrap_or_default());
+        let length = usize::try_from(number(8)).unwrap_or(usize::MAX);
+        // One that is cut off counts for nothing.
+        let Some(rest) = bytes.get(length.saturating_add(12)..) else {
+            break;
+        };
+        shown.push(format!("{first}-{}", first + number(23)));
+        bytes = rest;
+    }
+    format!("[{}]", shown.join(", "))
+}
+
+/// A list of plain values, or of ranges of acquired records.
+fn on_one_line(elements: &[Shown]) -> Option<String> {
+    let shown = elements.iter().map(|element| match element {
+        Shown::Atom(text) => Some(text.clone()),
+        Shown::Fields(fields) => {
+            let value = |name: &str| {
+                let found = fields.iter().find(|(field, _)| field == name);
+                match found {
+                    Some((_, Shown::Atom(value))) => Some(value),
+                    _ => None,
+                }
+            };
+            let (first, last) = (value("first_offset")?, value("last_offset")?);
+            Some(format!("{first}-{last} x{}", value("delivery_count")?))
+        }
+        _ => None,
+    });
+    let shown: Option<Vec<String>> = shown.collect();
+    Some(format!("[{}]", shown?.join(", ")))
+}
+
+/// What to call each element: by a field that all have and that differs, else by its place.
+fn names(elements: &[Shown]) -> Vec<String> {
+    for name in NAMES {
+        let values: Option<Vec<String>> = elements
+            .iter()
+            .map(|element| match element {
+                Shown::Fields(fields) => {
+                    let (_, value) = fields.iter().find(|(field, _)| field == name)?;
+                    match value {
+                        Shown::Atom(value) => Some(value.clone()),
+                        _ => None,
+                    }
+                }
+                _ => None,
+            })
+            .collect();
+        if let Some(values) = values {
+            let distinct: std::collections::BTreeSet<&String> = values.iter().collect();
+            if distinct.len() == values.len() {
+                return values;
+            }
+        }
+    }
+    (0..elements.len()).map(|place| place.to_string()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use ratel_protocol::messages::ShareFetchResponse;
+    use ratel_protocol::messages::share_fetch_response::{
+        AcquiredRecords, PartitionData, ShareFetchableTopicResponse,
+    };
+    use ratel_storage::BatchBuilder;
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_becomes_facts() {
+        let mut records = Vec::new();
+        for count in [3, 1] {
+            let mut batch = BatchBuilder::new(0);
+            for _ in 0..count {
+                batch.record(None, Some(b"v"));
+            }
+            records.extend(batch.build().expect("records").bytes().iter());
+        }
+        records.extend_from_within(..70);
+        let acquired = AcquiredRecords::default()
+            .with_last_offset(2)
+            .with_delivery_count(1);
+        let partition = PartitionData::default()
+            .with_partition_index(4)
+            .with_error_code(6)
+            .with_records(Bytes::from(records))
+            .with_acquired_records(vec![acquired]);
+        let id = Uuid::from_u128(7);
+        let topic = ShareFetchableTopicResponse::default()
+            .with_topic_id(id)
+            .with_partitions(vec![partition]);
+        let answer = ShareFetchResponse::default()
+            .with_throttle_time_ms(5)
+            .with_responses(vec![topic]);
+        let facts = Facts::of(&answer, &[(id.to_string(), "t".to_owned())]);
+        let of_partition = |field: &str| {
+            let path = format!("responses[t].partitions[4].{field}");
+            facts.0.get(&path).map(String::as_str)
+        };
+        assert_eq!(of_partition("error_code"), Some("6 NotLeaderOrFollower"));
+        assert_eq!(of_partition("records"), Some("[0-2, 0-0]"));
+        assert_eq!(of_partition("acquired_records"), Some("[0-2 x1]"));
+        assert_eq!(of_partition("error_message"), None);
+        assert_eq!(facts.0.get("error_code").map(String::as_str), Some("0"));
+        assert_eq!(facts.0.get("throttle_time_ms"), None);
+        assert_eq!(
+            facts.0.get("node_endpoints").map(String::as_str),
+            Some("[]")
+        );
+    }
+
+    #[test]
+    fn the_order_of_named_elements_does_not_matter() {
+        let topics = |numbers: [u128; 2]| {
+            let topics = numbers.map(|number| {
+                ShareFetchableTopicResponse::default().with_topic_id(Uuid::from_u128(number))
+            });
+            Facts::of(
+                &ShareFetchResponse::default().with_responses(topics.to_vec()),
+                &[],
+            )
+        };
+        assert_eq!(topics([1, 2]), topics([2, 1]));
+        assert_ne!(topics([1, 2]), topics([2, 3]));
+    }
+}

@@ -1,0 +1,14 @@
+//! What two servers answered, held against each other.
+//!
+//! An answer is turned into [`Facts`], one for each field, without what differs by chance (ids,
+//! addresses) or does not matter (times, texts). [`Expected`] knows which differences are on
+//! purpose.
+
+mod compare;
+mod expected;
+mod facts;
+mod text;
+
+pub use compare::{Unlike, compare};
+pub use expected::{Difference, Expected};
+pub use facts::Facts;

@@ -1,0 +1,55 @@
+"""Starts Apache Kafka and ratel, lets the scenarios loose on both, and stops them."""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "bench"))
+from servers import Kafka, Ratel  # noqa: E402
+
+# What both get: small limits, so that scenarios reach them.
+BOTH = [
+    "group.share.max.size=3",
+    "group.initial.rebalance.delay.ms=0",
+]
+# Kafka's bounds are wider apart here than a scenario has time for, and one node must do.
+KAFKA = [
+    "share.coordinator.state.topic.replication.factor=1",
+    "share.coordinator.state.topic.min.isr=1",
+    "share.coordinator.state.topic.num.partitions=4",
+    "offsets.topic.num.partitions=4",
+    "group.share.min.record.lock.duration.ms=1000",
+    "group.share.min.session.timeout.ms=1000",
+    "group.share.min.heartbeat.interval.ms=500",
+    "group.share.min.assignment.interval.ms=0",
+    "group.share.assignment.interval.ms=0",
+    "group.share.assignor.offload.enable=false",
+]
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--ratel", required=True)
+    parser.add_argument("--differential", required=True)
+    parser.add_argument("--kafka", required=True)
+    parser.add_argument("--work", required=True)
+    parser.add_argument("names", nargs="*")
+    options = parser.parse_args()
+    servers = [
+        Kafka(options.kafka, options.work, BOTH + KAFKA),
+        Ratel(options.ratel, options.work, BOTH),
+    ]
+    try:
+        for server in servers:
+            server.fresh()
+            server.start()
+        addresses = [f"{server.name}={server.servers}" for server in servers]
+        return subprocess.call([options.differential, *addresses, *options.names])
+    finally:
+        for server in servers:
+            if server.process is not None:
+                server.stop()
+
+
+sys.exit(main())
