@@ -105,6 +105,10 @@ pub enum Bound {
     HighWatermark,
     /// To the last stable offset: read_committed.
     Stable,
+    /// To the high watermark, but the records wanted lie below this offset: what begins at or
+    /// above it may be left out. Spares the search for where a long answer would end. An answer
+    /// without records says nothing of what lies further on.
+    Below(Offset),
     /// To the log's end: a coordinator's replay.
     End,
 }

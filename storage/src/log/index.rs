@@ -158,6 +158,18 @@ impl Index {
 
     /// The last entry that `before` holds for; entries for which it holds come first.
     pub fn last_where(&self, before: impl Fn(&Entry) -> bool) -> Option<Entry> {
+        let at = self.held_for(before).checked_sub(1);
+        at.map(|at| self.entry(at))
+    }
+
+    /// The first entry that `before` does not hold for; entries for which it holds come first.
+    pub fn first_after(&self, before: impl Fn(&Entry) -> bool) -> Option<Entry> {
+        let at = self.held_for(before);
+        (at < self.len()).then(|| self.entry(at))
+    }
+
+    /// How many entries `before` holds for.
+    fn held_for(&self, before: impl Fn(&Entry) -> bool) -> usize {
         let (mut low, mut high) = (0, self.len());
         while low < high {
             let middle = low + (high - low) / 2;
@@ -167,7 +179,7 @@ impl Index {
                 high = middle;
             }
         }
-        low.checked_sub(1).map(|at| self.entry(at))
+        low
     }
 }
 
@@ -239,5 +251,10 @@ mod tests {
         assert_eq!(at(19), Some(entries[1]));
         assert_eq!(at(1000), Some(entries[3]));
         assert_eq!(index.last_where(|_| false), None);
+        let after = |offset| index.first_after(|entry| entry.offset < offset);
+        assert_eq!(after(0), Some(entries[0]));
+        assert_eq!(after(entries[1].offset), Some(entries[1]));
+        assert_eq!(after(entries[1].offset + 1), Some(entries[2]));
+        assert_eq!(after(1000), None);
     }
 }

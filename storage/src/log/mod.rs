@@ -321,7 +321,7 @@ impl Log {
     /// How far this bound lets a reader see.
     pub fn bound(&self, bound: Bound) -> Place {
         match bound {
-            Bound::HighWatermark | Bound::Stable => self.high,
+            Bound::HighWatermark | Bound::Stable | Bound::Below(_) => self.high,
             Bound::End => self.end,
         }
     }
@@ -361,12 +361,12 @@ impl Log {
         }
         segment.used = true;
         let first = segment.before(from);
-        Ok(Look::Found(located(
-            segment,
-            first,
-            bound,
-            request.max_bytes,
-        )))
+        let mut located = located(segment, first, bound, request.max_bytes);
+        if let Bound::Below(offset) = request.bound {
+            let end = segment.after(offset.max(from.plus(1)));
+            located.bound = located.bound.min(end);
+        }
+        Ok(Look::Found(located))
     }
 
     /// Drop the segments that lie wholly before `start`, and give them.

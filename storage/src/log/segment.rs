@@ -168,6 +168,16 @@ impl Segment {
             .unwrap_or(FIRST)
     }
 
+    /// Where the first indexed batch begins whose offset is not below `offset`; the segment's end
+    /// if there is none.
+    pub fn after(&self, offset: Offset) -> Position {
+        let relative = offset.get() - self.base.get();
+        let entry = self
+            .index
+            .first_after(|entry| i64::from(entry.offset) < relative);
+        entry.map_or(self.size, |entry| u64::from(entry.position))
+    }
+
     /// The last indexed batch that begins at or before `position`.
     pub fn before_position(&self, position: Position) -> Entry {
         self.index

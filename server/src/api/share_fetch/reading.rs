@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ratel_protocol::ErrorCode;
-use ratel_storage::{Bound, Offset, Partition, ReadRequest, StorageError};
+use ratel_storage::{Bound, Offset, Partition, ReadRequest, Slice, StorageError};
 
 use super::super::share_acks::queue_key;
 use super::super::{Context, pieces};
@@ -343,7 +343,7 @@ impl<'a> Reading<'a> {
 /// The batches of one partition that an answer holds.
 struct Stretch<'a> {
     partition: &'a dyn Partition,
-    records: Vec<ratel_storage::Slice>,
+    records: Vec<Slice>,
     /// The last offsets of the batches.
     ends: Vec<Offset>,
     /// One past the last offset of them.
@@ -366,17 +366,12 @@ impl<'a> Stretch<'a> {
     async fn reach(&mut self, range: Acquired, budget: &mut Budget) -> Result<Offset, ErrorCode> {
         while self.covered <= range.last {
             let from = self.covered.max(range.first);
-            let read = self.partition.read(ReadRequest {
-                from,
-                max_bytes: budget.bytes,
-                at_least_one: budget.is_first,
-                bound: Bound::HighWatermark,
-            });
-            let records = match read.await {
-                Ok(read) => read.records,
-                Err(StorageError::OffsetOutOfRange { .. }) => None,
-                Err(refused) => return Err(error::code(&refused)),
-            };
+            let mut records = self
+                .read(from, budget, Bound::Below(range.last.plus(1)))
+                .await?;
+            if records.is_none() {
+                records = self.read(from, budget, Bound::HighWatermark).await?;
+            }
             let Some(records) = records else {
                 return Ok(self.covered);
             };
@@ -402,6 +397,26 @@ impl<'a> Stretch<'a> {
             }
         }
         Ok(self.covered)
+    }
+
+    /// Read batches as far as the limits go; none if they, or the log's start, are in the way.
+    async fn read(
+        &self,
+        from: Offset,
+        budget: &Budget,
+        bound: Bound,
+    ) -> Result<Option<Slice>, ErrorCode> {
+        let read = self.partition.read(ReadRequest {
+            from,
+            max_bytes: budget.bytes,
+            at_least_one: budget.is_first,
+            bound,
+        });
+        match read.await {
+            Ok(read) => Ok(read.records),
+            Err(StorageError::OffsetOutOfRange { .. }) => Ok(None),
+            Err(refused) => Err(error::code(&refused)),
+        }
     }
 
     /// Enter a range, in parts that end with the batch that brings them to the wanted size.

@@ -280,6 +280,10 @@ where
                 letter = incoming.next(), if taking => Some(letter),
                 () = self.until(timeout), if timeout.is_some() => None,
             };
+            if first.is_some() {
+                // Who is about to send is in this round then, and needs no write of its own.
+                tokio::task::yield_now().await;
+            }
             self.round(live, incoming, first)?;
         }
         Ok(())

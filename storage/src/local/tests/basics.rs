@@ -69,6 +69,45 @@ fn f_1_the_first_batch_comes_whatever_the_limit_and_later_ones_only_whole() {
 }
 
 #[test]
+fn a_read_below_an_offset_holds_all_of_that_and_little_more() {
+    let rig = Rig::new();
+    let settings = LogSettings {
+        segment_bytes: 60_000,
+        ..LogSettings::default()
+    };
+    let partition = rig.open(settings);
+    let value = "x".repeat(500);
+    for _ in 0..300 {
+        append(&partition, &batch(&[&value]), Durability::Written).unwrap();
+    }
+    let below = |from, end| {
+        let read = wait(partition.read(ReadRequest {
+            from: Offset::new(from),
+            max_bytes: 1 << 20,
+            at_least_one: true,
+            bound: Bound::Below(Offset::new(end)),
+        }));
+        let found = batches(&read.unwrap());
+        let ends = found.first().zip(found.last());
+        ends.map(|(first, last)| (first.header().base_offset, last.header().base_offset))
+    };
+    for from in 0..300 {
+        for end in [from - 1, from, from + 1, from + 7, from + 100, 299, 1000] {
+            let (first, last) = below(from, end).unwrap();
+            assert_eq!(first, from);
+            // A segment ends an answer, as it ends every one. An index entry each 16 KiB.
+            let all = read_from(&partition, from, 1 << 20).unwrap();
+            let most = batches(&all).last().unwrap().header().base_offset;
+            assert!(last >= most.min(end - 1), "{from} to {end}: {last}");
+            assert!(
+                last <= most.min(end.max(from + 1) + 30),
+                "{from} to {end}: {last}"
+            );
+        }
+    }
+}
+
+#[test]
 fn f_6_offsets_outside_the_log_are_refused_and_the_end_is_not() {
     let rig = Rig::new();
     let partition = rig.open(LogSettings::default());
