@@ -12,6 +12,7 @@ use crate::coordinator::share::{Acquire, Acquired, Event, Mode, QueueKey, Reply,
 use crate::error;
 use crate::long_poll::{Deadline, LongPoll};
 use crate::share_sessions::{Names, SessionKey};
+use crate::shares::Waiter;
 
 /// Batches of a log that a queue is told of at once.
 const SHAPE_BATCHES: usize = 1024;
@@ -52,6 +53,15 @@ pub(super) struct Reading<'a> {
     sources: Vec<Source>,
     /// Partitions that there are none of.
     errors: Vec<(ratel_storage::TopicId, i32, ErrorCode)>,
+}
+
+/// What a queue said.
+enum Lease {
+    Given(Vec<Acquired>),
+    /// There is nothing for anybody.
+    Nothing,
+    /// The question did not come to its end.
+    Unknown,
 }
 
 /// What is left of a fetch's limits.
@@ -110,44 +120,55 @@ impl<'a> Reading<'a> {
     }
 
     async fn found(&self, waits: bool) -> Vec<Line> {
-        let lines = self.round_if_enough(waits).await;
+        let mut places = Vec::new();
+        let lines = self.round_if_enough(waits, &mut places).await;
         if !lines.is_empty() || !waits {
             return lines;
         }
         let poll = LongPoll::default();
-        let waiters = self.cx.broker.shares.waiters();
-        let sources = self.sources.iter();
-        let _waiting: Vec<_> = sources
-            .map(|source| waiters.wait(source.key.clone(), poll.notify().clone()))
-            .collect();
         loop {
+            if places.is_empty() {
+                places = self.line_up(&poll);
+            }
             // Arm, look again, sleep.
-            let sources = self.sources.iter();
-            let _watching: Vec<_> = sources
-                .map(|source| {
-                    let seen = source.partition.offsets().high_watermark;
-                    poll.arm(&*source.partition, seen)
-                })
-                .collect();
-            let lines = self.round_if_enough(true).await;
+            let watching = places.iter().zip(&self.sources).map(|(waiter, source)| {
+                let seen = source.partition.offsets().high_watermark;
+                waiter.look().then(|| poll.arm(&*source.partition, seen))
+            });
+            let _watching: Vec<_> = watching.collect();
+            let lines = self.round_if_enough(true, &mut places).await;
             if !lines.is_empty() {
                 return lines;
             }
+            if places.is_empty() {
+                // All that was leased was given back: the log was cut meanwhile.
+                continue;
+            }
+            places.iter().for_each(Waiter::pass_on);
             if !poll.wait(self.terms.deadline).await {
                 // Less than was asked for is better than nothing.
                 return match self.terms.min_bytes {
                     0 | 1 => Vec::new(),
-                    _ => self.round().await,
+                    _ => self.round(&mut places).await,
                 };
             }
         }
     }
 
-    async fn round_if_enough(&self, waits: bool) -> Vec<Line> {
+    /// Take a place in the line of each queue.
+    fn line_up(&self, poll: &LongPoll) -> Vec<Waiter> {
+        let waiters = self.cx.broker.shares.waiters();
+        let sources = self.sources.iter();
+        sources
+            .map(|source| waiters.wait(source.key.clone(), poll.notify().clone()))
+            .collect()
+    }
+
+    async fn round_if_enough(&self, waits: bool, places: &mut Vec<Waiter>) -> Vec<Line> {
         if waits && self.terms.min_bytes > 1 && !self.is_enough().await {
             return Vec::new();
         }
-        self.round().await
+        self.round(places).await
     }
 
     /// Whether there are `min_bytes`. Records that were handed out before are enough, however
@@ -185,23 +206,31 @@ impl<'a> Reading<'a> {
         false
     }
 
-    /// Ask every partition once.
-    async fn round(&self) -> Vec<Line> {
+    /// Ask every partition once. Who has found something gives up its `places`.
+    async fn round(&self, places: &mut Vec<Waiter>) -> Vec<Line> {
         let mut budget = Budget {
             records: self.terms.max_records,
             bytes: self.terms.max_bytes,
             is_first: true,
         };
         let mut lines = Vec::new();
-        for source in &self.sources {
+        for (number, source) in self.sources.iter().enumerate() {
             if budget.records == 0 || budget.bytes == 0 {
                 break;
             }
             let id = source.key.partition;
             let mut line = Line::new(id.topic, id.index);
             match self.lease(source, &budget).await {
-                Ok(leased) if leased.is_empty() => continue,
-                Ok(leased) => self.deliver(source, leased, &mut budget, &mut line).await,
+                Ok(Lease::Given(leased)) => {
+                    // The next one need not wait until the records are read.
+                    places.clear();
+                    self.deliver(source, leased, &mut budget, &mut line).await;
+                }
+                Ok(Lease::Nothing) => {
+                    places.get(number).inspect(|waiter| waiter.found_nothing());
+                    continue;
+                }
+                Ok(Lease::Unknown) => continue,
                 Err(code) => line.code = code.code(),
             }
             if line.code != 0 || !line.acquired.is_empty() {
@@ -216,8 +245,8 @@ impl<'a> Reading<'a> {
         lines
     }
 
-    /// Lease records of one partition: none if there are none now.
-    async fn lease(&self, source: &Source, budget: &Budget) -> Result<Vec<Acquired>, ErrorCode> {
+    /// Lease records of one partition.
+    async fn lease(&self, source: &Source, budget: &Budget) -> Result<Lease, ErrorCode> {
         let shares = &self.cx.broker.shares;
         let (mut shape, mut is_made) = (None, false);
         for _ in 0..QUESTIONS_MAX {
@@ -234,7 +263,8 @@ impl<'a> Reading<'a> {
                 waits_until_ms: self.terms.waits_until_ms,
             };
             match shares.send(&source.key, Event::Acquire(acquire)).await {
-                Ok(Reply::Acquired { ranges, .. }) => return Ok(ranges),
+                Ok(Reply::Acquired { ranges, .. }) => return Ok(Lease::Given(ranges)),
+                Ok(Reply::Nothing) => return Ok(Lease::Nothing),
                 Ok(Reply::NeedShape { from }) if from < offsets.high_watermark => {
                     shape = self.shape(source, from, offsets.high_watermark).await?;
                 }
@@ -249,7 +279,7 @@ impl<'a> Reading<'a> {
                 Err(code) => return Err(code),
             }
         }
-        Ok(Vec::new())
+        Ok(Lease::Unknown)
     }
 
     /// What lies in the log from an offset on; `None` if its start has passed it.
