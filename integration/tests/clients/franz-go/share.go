@@ -30,6 +30,7 @@ func queues() {
 	renewal()
 	closedMember()
 	killedMember()
+	shareOffsets()
 }
 
 // configure sets a group's configuration, and returns once the server shows it.
@@ -366,4 +367,63 @@ func killedMember() {
 	}
 	expectRest(topic, group, again)
 	ok("a queue: records in hand come back when a worker is killed")
+}
+
+func shareOffsetOf(ctx context.Context, group, topic string) (kadm.ShareOffset, bool) {
+	described, err := admin.DescribeShareGroupOffsets(ctx, group)
+	must("offsets of "+group, err)
+	must("offsets of "+group, described.Error())
+	return described[group].Offsets.Lookup(topic, 0)
+}
+
+// waitForLag waits until so many records are before a group. Apache Kafka moves the start that it
+// shows only with the verdict after the one that moved it, so the start of a group at work is not
+// looked at.
+func waitForLag(ctx context.Context, group, topic string, lag int64) {
+	waitUntil(fmt.Sprintf("lag %d of %s", lag, group), func() bool {
+		offset, known := shareOffsetOf(ctx, group, topic)
+		return known && offset.Lag == lag
+	})
+}
+
+func shareOffsets() {
+	ctx, cancel := within(60)
+	defer cancel()
+	topic, group := newQueue("offsets", 20, map[string]string{})
+	first := newWorker(group, topic, 8)
+	first.give(kgo.AckAccept, first.take("eight records", 8)...)
+	waitForLag(ctx, group, topic, 12)
+	back := kadm.Offsets{}
+	back.AddOffset(topic, 0, 5, -1)
+	_, err := admin.AlterShareGroupOffsets(ctx, group, back)
+	if !errors.Is(err, kerr.NonEmptyGroup) {
+		fail("offsets of a group with a member: expected NON_EMPTY_GROUP, got %v", err)
+	}
+	groups, err := admin.ListGroupsByType(ctx, []string{"share"})
+	must("share groups", err)
+	expect("the group as it is listed", groups[group].State, "Stable")
+	first.close()
+	altered, err := admin.AlterShareGroupOffsets(ctx, group, back)
+	must("alter offsets", err)
+	must("alter offsets", altered.Error())
+	moved, _ := shareOffsetOf(ctx, group, topic)
+	expect("altered offset and lag", []int64{moved.StartOffset, moved.Lag}, []int64{5, 15})
+	second := newWorker(group, topic, 20)
+	rest := second.take("all from the altered offset on", 15)
+	expect("the first of them", offsetsOf(rest)[0], int64(5))
+	second.give(kgo.AckAccept, rest...)
+	waitForLag(ctx, group, topic, 0)
+	second.close()
+	deleted, err := admin.DeleteShareGroupOffsets(ctx, group, topic)
+	must("delete offsets", err)
+	must("delete offsets", deleted.Error())
+	_, known := shareOffsetOf(ctx, group, topic)
+	expect("there are offsets after their deletion", known, false)
+	_, err = admin.DeleteGroup(ctx, group)
+	must("delete group", err)
+	groups, err = admin.ListGroupsByType(ctx, []string{"share"})
+	must("share groups", err)
+	_, listed := groups[group]
+	expect("the group is listed after its deletion", listed, false)
+	ok("a queue: describe, alter and delete offsets, delete the group")
 }
