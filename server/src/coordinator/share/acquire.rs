@@ -21,6 +21,14 @@ struct Want {
     most: u64,
 }
 
+/// A part of what failed often, which is handed out by itself.
+#[derive(Debug, Clone, Copy)]
+struct Portion {
+    records: u64,
+    /// How often the whole was halved to get it.
+    halvings: u8,
+}
+
 /// Leases being given to one member.
 struct Grant {
     want: Want,
@@ -153,8 +161,9 @@ impl Queue {
     /// small portions: how large the next one is.
     ///
     /// From max(2, half the limit) deliveries on a batch is halved with each further one, and the
-    /// last attempt is for each record alone: one bad record takes few good ones with it.
-    fn isolated(&self, from: i64) -> Option<u64> {
+    /// last attempt is for each record alone: one bad record takes few good ones with it. A run
+    /// knows how often it was halved already, so that each further delivery halves it once.
+    fn isolated(&self, from: i64) -> Option<Portion> {
         let (first, run) = self.runs.available_from(from)?;
         let limit = self.config.delivery_count_limit;
         let threshold = limit.saturating_add(1).div_euclid(2).max(2);
@@ -162,11 +171,37 @@ impl Queue {
             return None;
         }
         if run.count >= limit - 1 {
-            return Some(1);
+            return Some(Portion {
+                records: 1,
+                halvings: run.halvings,
+            });
         }
-        let halvings = u32::from((run.count - threshold + 1).unsigned_abs());
-        let records = records_in(first, run.last);
-        Some(records.checked_shr(halvings).unwrap_or(0).max(1))
+        let halvings = u8::try_from(run.count - threshold + 1).unwrap_or(u8::MAX);
+        let missing = u32::from(halvings.saturating_sub(run.halvings));
+        let records = records_in(first, run.last).checked_shr(missing);
+        Some(Portion {
+            records: records.unwrap_or(0).max(1),
+            halvings: halvings.max(run.halvings),
+        })
+    }
+
+    /// Lease one portion of a run, and let the rest be halved as often if it is no larger.
+    fn take_portion(&mut self, grant: &mut Grant, first: i64, run: Run, take: u64, of: Portion) {
+        let last = first + take.cast_signed() - 1;
+        if records_in(last + 1, run.last) <= of.records + 1 {
+            self.runs.put(
+                first,
+                Run {
+                    halvings: of.halvings,
+                    ..run
+                },
+            );
+        }
+        let portion = Run {
+            halvings: of.halvings,
+            ..run.to(last)
+        };
+        self.lease(grant, first, portion);
     }
 
     /// Lease what is available below `next`. Whether that must be all.
@@ -183,12 +218,13 @@ impl Queue {
             let records = records_in(first, run.last.min(end - 1));
             // Where its batches end is forgotten, so a portion is exact.
             let most = (grant.want.most - grant.taken).min(grant.room());
-            let take = records.min(most).min(portion.unwrap_or(u64::MAX));
-            self.lease(grant, first, first + take.cast_signed() - 1, run.count);
-            if portion.is_some() {
+            let take = records.min(most);
+            if let Some(portion) = portion {
+                self.take_portion(grant, first, run, take.min(portion.records), portion);
                 return true;
             }
             from = first + take.cast_signed();
+            self.lease(grant, first, run.to(from - 1));
         }
         false
     }
@@ -222,21 +258,23 @@ impl Queue {
 
     fn lease_ahead(&mut self, grant: &mut Grant, first: i64, taken: &mut u64) {
         if std::mem::take(taken) > 0 {
-            self.lease(grant, first, self.next - 1, 0);
+            self.lease(grant, first, Run::plain(self.next - 1, State::Available, 0));
         }
     }
 
-    /// Lease the stretch, whose records were delivered `count` times before.
-    fn lease(&mut self, grant: &mut Grant, first: i64, last: i64, count: i16) {
+    /// Lease a stretch that is as `before` says.
+    fn lease(&mut self, grant: &mut Grant, first: i64, before: Run) {
+        let last = before.last;
         let run = Run {
             last,
-            count: count.saturating_add(1),
+            count: before.count.saturating_add(1),
+            halvings: before.halvings,
             ..grant.lease
         };
         self.members.lease(run.owner, first, &self.runs);
         self.runs.put(first, run);
         grant.taken += records_in(first, last);
-        if count > 0 {
+        if before.count > 0 {
             self.tally.redelivered += records_in(first, last);
         }
         let range = Acquired {

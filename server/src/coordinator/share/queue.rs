@@ -142,11 +142,29 @@ impl Queue {
                 until_ms,
                 ..Run::plain(batch.last, state, batch.count)
             };
-            self.runs.put(first, run);
+            self.put_back(first, run);
             self.next = self.next.max(batch.last + 1);
         }
         if let Some(start) = self.runs.trim() {
             self.start = start;
+        }
+    }
+
+    /// Let a stretch be as the run says. What comes back stays as halved as it was.
+    fn put_back(&mut self, first: i64, run: Run) {
+        let comes_back = matches!(run.state, State::Available | State::Delayed);
+        let halved: Vec<(i64, Run)> = self
+            .runs
+            .overlapping(first, run.last)
+            .filter(|(_, was)| comes_back && was.halvings > 0)
+            .collect();
+        self.runs.put(first, run);
+        for (begin, was) in halved {
+            let piece = Run {
+                halvings: was.halvings,
+                ..run.to(was.last.min(run.last))
+            };
+            self.runs.put(begin.max(first), piece);
         }
     }
 
@@ -301,7 +319,10 @@ impl Queue {
         found.clear();
         while self.delays.pop_due(now_ms, &self.runs, found) {}
         for (first, run) in found.iter() {
-            let available = Run::plain(run.last, State::Available, run.count);
+            let available = Run {
+                halvings: run.halvings,
+                ..Run::plain(run.last, State::Available, run.count)
+            };
             self.runs.put(*first, available);
         }
         !found.is_empty()

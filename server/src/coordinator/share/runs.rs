@@ -49,6 +49,8 @@ pub struct Run {
     pub held_s: u16,
     /// What it is.
     pub state: State,
+    /// How often its stretch was halved for having failed. Not written down.
+    pub halvings: u8,
 }
 
 impl Run {
@@ -61,6 +63,7 @@ impl Run {
             count: if state.is_terminal() { 0 } else { count },
             held_s: 0,
             state,
+            halvings: 0,
         }
     }
 

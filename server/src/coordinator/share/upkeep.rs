@@ -79,7 +79,11 @@ impl Queue {
             let leased = runs.filter(|(_, run)| run.state == State::Leased && run.owner == number);
             found.extend(leased.filter_map(|(first, run)| {
                 let (first, last) = (first.max(from), run.last.min(to));
-                (first <= last).then(|| (first, Run::plain(last, State::Available, run.count - 1)))
+                let available = Run {
+                    halvings: run.halvings,
+                    ..Run::plain(last, State::Available, run.count - 1)
+                };
+                (first <= last).then_some((first, available))
             }));
         }
         for (first, run) in &found {

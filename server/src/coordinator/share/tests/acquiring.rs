@@ -238,10 +238,31 @@ fn what_fails_often_is_handed_out_in_halves_and_in_the_end_alone() {
     assert_eq!(fourth, [(0, 31, 4)]);
     bench.release("a");
     // What failed more is in a portion of its own.
-    assert_eq!(bench.acquire("a", 64), [(0, 7, 5)]);
+    assert_eq!(bench.acquire("a", 64), [(0, 15, 5)]);
     bench.release("a");
-    assert_eq!(bench.acquire("a", 64), [(0, 0, 6)]);
-    assert_eq!(bench.acquire("a", 64), [(1, 1, 6)]);
+    for offset in 0..16 {
+        assert_eq!(bench.acquire("a", 64), [(offset, offset, 6)]);
+    }
+    // What was halved with it is not halved again before it failed again.
+    assert_eq!(bench.acquire("a", 64), [(16, 31, 5)]);
+    assert_eq!(bench.acquire("a", 64), [(32, 63, 4)]);
+    bench.release("a");
+    assert_eq!(bench.acquire("a", 64), [(16, 16, 6)]);
+}
+
+#[test]
+fn what_is_held_back_stays_in_its_half() {
+    let mut bench = Bench::with(|config| {
+        config.delivery_count_limit = 8;
+        config.release_backoff_ms = 10;
+        config.release_backoff_max_ms = 10;
+    });
+    bench.end = 64;
+    for (last, count) in [(63, 1), (63, 2), (63, 3), (63, 4), (31, 5), (15, 6), (7, 7)] {
+        assert_eq!(bench.acquire("a", 64), [(0, last, count)]);
+        bench.say("a", 0, last, Release);
+        bench.advance(11);
+    }
 }
 
 #[test]
