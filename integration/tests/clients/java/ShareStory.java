@@ -18,9 +18,11 @@ import org.apache.kafka.clients.admin.AlterConfigOp;
 import org.apache.kafka.clients.admin.ConfigEntry;
 import org.apache.kafka.clients.admin.GroupListing;
 import org.apache.kafka.clients.admin.ListGroupsOptions;
+import org.apache.kafka.clients.admin.ListShareGroupOffsetsSpec;
 import org.apache.kafka.clients.admin.NewPartitions;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.admin.ShareGroupDescription;
+import org.apache.kafka.clients.admin.SharePartitionOffsetInfo;
 import org.apache.kafka.clients.consumer.AcknowledgeType;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaShareConsumer;
@@ -72,7 +74,8 @@ public final class ShareStory {
                 ShareStory::eachToOneMember, ShareStory::explicitWords, ShareStory::renewedLock,
                 ShareStory::expiredLock, ShareStory::deliveryLimit, ShareStory::closedInHand,
                 ShareStory::recordLimit, ShareStory::wakeup, ShareStory::laterTopic,
-                ShareStory::laterPartition, ShareStory::administration);
+                ShareStory::laterPartition, ShareStory::administration,
+                ShareStory::startOffsets);
         ExecutorService threads = Executors.newFixedThreadPool(chapters.size());
         List<Future<?>> told = new ArrayList<>();
         for (Chapter chapter : chapters) {
@@ -217,6 +220,11 @@ public final class ShareStory {
 
     private static ShareGroupDescription described(String group) {
         return Story.result(admin.describeShareGroups(List.of(group)).all()).get(group);
+    }
+
+    private static Map<TopicPartition, SharePartitionOffsetInfo> offsets(String group) {
+        var wanted = Map.of(group, new ListShareGroupOffsetsSpec());
+        return Story.result(admin.listShareGroupOffsets(wanted).partitionsToOffsetInfo(group));
     }
 
     /** The class of the error that a call ends with. */
@@ -551,5 +559,40 @@ public final class ShareStory {
                 refusal(admin.deleteShareGroups(List.of(topic)).all()),
                 GroupIdNotFoundException.class);
         Story.ok("share groups are listed, described and deleted");
+    }
+
+    /** Where a group starts is listed, altered and deleted, the last two only without members. */
+    private static void startOffsets() throws Exception {
+        String topic = nameOf("offsets");
+        create(topic, 1);
+        configure(topic);
+        produce(topic, 0, 0, 10);
+        TopicPartition partition = new TopicPartition(topic, 0);
+        try (Member worker = member(topic, topic, EXPLICIT)) {
+            var batch = worker.next();
+            worker.settle(batch.subList(0, 4), AcknowledgeType.ACCEPT);
+            worker.settle(batch.subList(5, 7), AcknowledgeType.ACCEPT);
+            worker.settle(batch.subList(4, 5), AcknowledgeType.RELEASE);
+            worker.settle(batch.subList(7, 10), AcknowledgeType.RELEASE);
+            var listed = offsets(topic).get(partition);
+            expect("start and lag", listed.startOffset() + " " + listed.lag(), "4 Optional[4]");
+            expect("altering under a member", refusal(
+                    admin.alterShareGroupOffsets(topic, Map.of(partition, 0L)).all()),
+                    GroupNotEmptyException.class);
+            expect("deleting under a member", refusal(
+                    admin.deleteShareGroupOffsets(topic, Set.of(topic)).all()),
+                    GroupNotEmptyException.class);
+        }
+        Story.result(admin.alterShareGroupOffsets(topic, Map.of(partition, 6L)).all());
+        var altered = offsets(topic).get(partition);
+        expect("start after", altered.startOffset() + " " + altered.lag(), "6 Optional[4]");
+        try (Member worker = member(topic, topic, EXPLICIT)) {
+            var batch = worker.next();
+            expect("from the altered start", shape(batch), shape(6, 10, 1));
+            worker.settle(batch, AcknowledgeType.ACCEPT);
+        }
+        Story.result(admin.deleteShareGroupOffsets(topic, Set.of(topic)).all());
+        expect("offsets after deletion", offsets(topic).get(partition), null);
+        Story.ok("start offsets are listed, altered and deleted");
     }
 }
