@@ -40,7 +40,7 @@ message! { 0..=0;
         delayed with_delayed: i64;
         /// Records on their way to the dead-letter topic.
         archiving with_archiving: i64;
-        /// Records given up since the server's start.
+        /// Records given up since the server's start, without those that are still on their way.
         dead with_dead: i64;
         /// Deliveries but the first of each record, since the server's start.
         redelivered with_redelivered: i64;

@@ -261,7 +261,8 @@ pub struct Depth {
     pub archiving: u64,
     /// Records at or above `start` and below `next` that are done (KIP-1226).
     pub complete: u64,
-    /// Records given up since the server's start.
+    /// Records given up since the server's start. Where they go to a dead-letter topic, they are
+    /// there.
     pub dead: u64,
     /// Deliveries but the first of each record, since the server's start.
     pub redelivered: u64,

@@ -333,6 +333,7 @@ impl Queue {
         let available = self.runs.available_from(self.start).map(|(first, _)| first);
         let unknown = self.runs.first_unknown();
         let oldest_ready = available.into_iter().chain(unknown).min();
+        let archiving = self.runs.records(State::Archiving);
         Depth {
             start: Offset::new(self.start),
             next: Offset::new(self.next),
@@ -340,9 +341,9 @@ impl Queue {
             ready: self.runs.records(State::Available) + self.runs.records(State::Unknown),
             in_flight: self.runs.records(State::Leased),
             delayed: self.runs.records(State::Delayed),
-            archiving: self.runs.records(State::Archiving),
+            archiving,
             complete: self.runs.terminal(),
-            dead: self.tally.dead,
+            dead: self.tally.dead.saturating_sub(archiving),
             redelivered: self.tally.redelivered,
             lock_expired: self.tally.lock_expired,
             lost: self.tally.lost,

@@ -26,9 +26,11 @@ pub struct Subscriber<'a> {
 pub fn assign(subscribers: &[Subscriber<'_>], topics: &BTreeMap<TopicId, i32>) -> Vec<Assignment> {
     let mut assigned = vec![Assignment::new(); subscribers.len()];
     let mut loads = vec![0; subscribers.len()];
-    let alike = subscribers
-        .windows(2)
-        .all(|pair| pair[0].topics == pair[1].topics);
+    // Who reads nothing is no reason to share out the topics of the others one by one.
+    let all = subscribers.iter().map(|one| &one.topics);
+    let mut reading = all.filter(|topics| !topics.is_empty());
+    let first = reading.next();
+    let alike = reading.all(|topics| Some(topics) == first);
     let topics: Vec<(TopicId, i32)> = topics.iter().map(|(id, count)| (*id, *count)).collect();
     let whole = topics.len().max(1);
     for together in topics.chunks(if alike { whole } else { 1 }) {
@@ -299,6 +301,20 @@ mod tests {
         let assigned = assign(&[reader(&[1]), reader(&[2]), reader(&[1, 2])], &topics);
         assert_eq!(sizes(&assigned), [2, 2, 4]);
         assert_eq!(assigned[0].keys().copied().collect::<Vec<_>>(), [id(1)]);
+    }
+
+    #[test]
+    fn who_reads_nothing_changes_nothing_for_the_others() {
+        let topics = BTreeMap::from([(id(1), 2), (id(2), 1)]);
+        let none = Assignment::new();
+        let reader = |ids: &[u128]| Subscriber {
+            topics: ids.iter().map(|topic| id(*topic)).collect(),
+            held: &none,
+        };
+        let two = assign(&[reader(&[1, 2]), reader(&[1, 2])], &topics);
+        let three = assign(&[reader(&[1, 2]), reader(&[1, 2]), reader(&[])], &topics);
+        assert_eq!(three[..2], two);
+        assert_eq!(sizes(&three), [2, 1, 0]);
     }
 
     #[test]
