@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use clap::ValueEnum;
-use comfy_table::{Table, presets};
+use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Map, Value};
 
 use super::Failure;
@@ -40,6 +40,10 @@ impl List {
         self.rows.push(values);
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     /// Write it to stdout.
     pub(super) fn print(&self, output: Output) -> Result<(), Failure> {
         let text = match output {
@@ -50,15 +54,44 @@ impl List {
         print(&text)
     }
 
+    /// [`Self::print`]; for people, of an empty list, these lines instead.
+    pub(super) fn print_or(&self, output: Output, empty: &str) -> Result<(), Failure> {
+        match output {
+            Output::Table if self.is_empty() => print(empty),
+            output => self.print(output),
+        }
+    }
+
+    /// Columns: numbers to the right, ages in words.
     fn table(&self) -> String {
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
-        table.set_header(self.columns.iter().map(|column| column.to_uppercase()));
+        table.set_header(self.columns.iter().map(|column| heading(column)));
         for row in &self.rows {
-            table.add_row(row.iter().map(plain));
+            table.add_row(
+                self.columns
+                    .iter()
+                    .zip(row)
+                    .map(|(column, value)| cell(column, value)),
+            );
         }
-        let lines = table.lines().map(|line| line.trim().to_owned() + "\n");
+        for place in 0..self.columns.len() {
+            if let Some(column) = table.column_mut(place)
+                && self.is_of_numbers(place)
+            {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        let lines = table.lines().map(|line| {
+            let line = line.strip_prefix(' ').unwrap_or(&line);
+            line.trim_end().to_owned() + "\n"
+        });
         lines.collect()
+    }
+
+    fn is_of_numbers(&self, place: usize) -> bool {
+        let mut values = self.rows.iter().filter_map(|row| row.get(place));
+        values.all(|value| value.is_number() || value.is_null())
     }
 
     fn objects(&self) -> Vec<Value> {
@@ -89,11 +122,43 @@ impl List {
     }
 }
 
-fn plain(value: &Value) -> String {
+/// What a table's column is called: the units of an age are in its cells.
+fn heading(column: &str) -> String {
+    let name = match column.strip_suffix("_ms") {
+        Some(age) => age.strip_suffix("_age").unwrap_or(age),
+        None => column,
+    };
+    name.replace('_', " ").to_uppercase()
+}
+
+/// A value for people. A column whose name ends with `age_ms` holds ages.
+fn cell(column: &str, value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => super::logging::escaped(text).into_owned(),
-        other => other.to_string(),
+        Value::Bool(is_so) => (if *is_so { "yes" } else { "no" }).to_owned(),
+        Value::Number(number) => match number.as_i64() {
+            Some(ms) if column.ends_with("age_ms") => age(ms),
+            _ => number.to_string(),
+        },
+        other => super::logging::escaped(&other.to_string()).into_owned(),
+    }
+}
+
+/// A length of time in its two largest units.
+fn age(ms: i64) -> String {
+    let units = [(86_400, "d"), (3600, "h"), (60, "m"), (1, "s")];
+    let seconds = ms / 1000;
+    let Some(first) = units.iter().position(|(unit, _)| seconds >= *unit) else {
+        return format!("{ms}ms");
+    };
+    let (unit, name) = units[first];
+    let rest = units
+        .get(first + 1)
+        .map(|(small, name)| (seconds % unit / small, name));
+    match rest {
+        Some((count, small)) if count > 0 => format!("{}{name}{count}{small}", seconds / unit),
+        _ => format!("{}{name}", seconds / unit),
     }
 }
 
@@ -113,7 +178,7 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::List;
+    use super::{List, age};
     use serde_json::{Value, json};
 
     fn list() -> List {
@@ -127,7 +192,7 @@ mod tests {
     fn a_table_has_columns_and_no_control_characters() {
         assert_eq!(
             list().table(),
-            "KEY          VALUE\nnode.id      1\na\\u{1b}[31m  -\n"
+            "KEY          VALUE\nnode.id          1\na\\u{1b}[31m      -\n"
         );
     }
 
@@ -139,5 +204,22 @@ mod tests {
         );
         assert_eq!(List::new(&["key"]).yaml(), "[]\n");
         assert_eq!(list().objects()[0], json!({"key": "node.id", "value": 1}));
+    }
+
+    #[test]
+    fn numbers_stand_to_the_right_and_headings_without_units() {
+        let mut list = List::new(&["job", "oldest_age_ms", "is_done"]);
+        list.row(vec![json!(7), json!(61_000), json!(true)]);
+        list.row(vec![json!(123), Value::Null, json!(false)]);
+        assert_eq!(
+            list.table(),
+            "JOB  OLDEST  IS DONE\n  7    1m1s  yes\n123       -  no\n"
+        );
+    }
+
+    #[test]
+    fn ages_are_told_in_their_two_largest_units() {
+        let ages = [0, 999, 59_999, 60_000, 3_720_000, 90_000_000_000].map(age);
+        assert_eq!(ages, ["0ms", "999ms", "59s", "1m", "1h2m", "1041d16h"]);
     }
 }

@@ -6,30 +6,39 @@ mod describe;
 mod peek;
 mod progress;
 mod redrive;
+mod set;
+mod stats;
 
 use std::collections::BTreeMap;
 
 use clap::{Args, Subcommand};
-use ratel_protocol::messages::incremental_alter_configs_request::{
-    AlterConfigsResource, AlterableConfig,
-};
 use ratel_protocol::messages::queue_admin_request::{DescribeQueues, PurgeQueues, QueueTopic};
 use ratel_protocol::messages::queue_admin_response::QueueDescription;
 use ratel_protocol::messages::{
-    GroupId, IncrementalAlterConfigsRequest, ListGroupsRequest, QueueAdminRequest,
-    QueueAdminResponse, TopicName,
+    GroupId, ListGroupsRequest, QueueAdminRequest, QueueAdminResponse, TopicName,
 };
 use serde_json::json;
 
 use super::Failure;
 use super::client::{Client, ServerFlags, check, text};
 use super::output::List;
-use super::topic::GROUP;
 
-/// A configuration is set (KIP-339).
-const SET: i8 = 0;
+/// What is said where there is none.
+const NO_QUEUES: &str = "\
+there are no queues yet; a share group's first member makes its own, or make one now:
+  ratel queue create jobs --topic TOPIC
+";
 
 #[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Examples:
+  ratel queue create jobs --topic orders     a queue of all that is in the topic and comes
+  ratel queue stats jobs                     what is ready, leased, delayed, dead
+  ratel queue peek jobs -n 3                 its first records, which stay where they are
+  ratel queue redrive jobs --all             dead letters go home
+
+Workers are members of the share group of the same name, with any client that has them: Kafka's
+Java client, confluent-kafka, franz-go.")]
 pub(super) enum QueueVerb {
     /// List queues, with what is in them
     Ls {
@@ -71,6 +80,8 @@ pub(super) enum QueueVerb {
     },
     /// Bring dead letters home to the topics that they come from, each exactly once
     Redrive(Box<redrive::Redrive>),
+    /// Set configuration of a queue, which it may have before it is there
+    Set(set::Set),
     /// Make a queue, so that it counts records before its first member comes
     Create(create::Create),
 }
@@ -93,14 +104,21 @@ pub(super) fn run(verb: &QueueVerb) -> Result<(), Failure> {
     match verb {
         QueueVerb::Ls { server } => list(server),
         QueueVerb::Describe { queue, server } => describe::describe(queue, server),
-        QueueVerb::Stats { queues, server } => stats(queues, server),
+        QueueVerb::Stats { queues, server } => stats::stats(queues, server),
         QueueVerb::Peek(peek) => peek::peek(peek),
         QueueVerb::Purge(purge) => self::purge(purge),
-        QueueVerb::Pause { queue, server } => pause(queue, true, server),
-        QueueVerb::Resume { queue, server } => pause(queue, false, server),
+        QueueVerb::Pause { queue, server } => set::pause(queue, true, server),
+        QueueVerb::Resume { queue, server } => set::pause(queue, false, server),
         QueueVerb::Redrive(redrive) => redrive::run(redrive),
+        QueueVerb::Set(set) => set::set(set),
         QueueVerb::Create(create) => create::create(create),
     }
+}
+
+fn no_queue(queue: &str) -> Failure {
+    Failure::failed(format!(
+        "there is no queue {queue}, or it has no partition yet; `ratel queue ls` lists them"
+    ))
 }
 
 /// The answer of QueueAdmin, if the server has it and could do what it was asked.
@@ -133,6 +151,7 @@ struct Total {
     in_flight: i64,
     delayed: i64,
     dead: i64,
+    is_paused: bool,
 }
 
 impl Total {
@@ -141,6 +160,7 @@ impl Total {
         self.in_flight += queue.in_flight;
         self.delayed += queue.delayed;
         self.dead += queue.dead;
+        self.is_paused |= queue.paused;
     }
 }
 
@@ -163,7 +183,15 @@ fn list(flags: &ServerFlags) -> Result<(), Failure> {
             total.add(queue);
         }
     }
-    let mut list = List::new(&["queue", "state", "ready", "in_flight", "delayed", "dead"]);
+    let mut list = List::new(&[
+        "queue",
+        "state",
+        "ready",
+        "in_flight",
+        "delayed",
+        "dead",
+        "paused",
+    ]);
     for (queue, state) in &states {
         let total = totals.remove(queue).unwrap_or_default();
         let count = |count: i64| json!(counts.is_some().then_some(count));
@@ -174,54 +202,10 @@ fn list(flags: &ServerFlags) -> Result<(), Failure> {
             count(total.in_flight),
             count(total.delayed),
             count(total.dead),
+            json!(counts.is_some().then_some(total.is_paused)),
         ]);
     }
-    list.print(flags.output)
-}
-
-fn stats(queues: &[String], flags: &ServerFlags) -> Result<(), Failure> {
-    let mut client = Client::connect(flags)?;
-    let wanted = (!queues.is_empty()).then_some(queues);
-    let answer = ask(&mut client, "stats", &described(wanted))?;
-    for queue in queues {
-        if !answer
-            .queues
-            .iter()
-            .any(|found| **found.group_id == **queue)
-        {
-            return Err(Failure::failed(format!("there is no queue {queue}")));
-        }
-    }
-    let mut list = List::new(&[
-        "queue",
-        "topic",
-        "partition",
-        "ready",
-        "in_flight",
-        "delayed",
-        "dead",
-        "redelivered",
-        "oldest_age_ms",
-        "consumers",
-        "paused",
-    ]);
-    for queue in &answer.queues {
-        let age = queue.oldest_ready_age_ms;
-        list.row(vec![
-            json!(queue.group_id.as_str()),
-            json!(queue.topic_name.as_str()),
-            json!(queue.partition_index),
-            json!(queue.ready),
-            json!(queue.in_flight),
-            json!(queue.delayed),
-            json!(queue.dead),
-            json!(queue.redelivered),
-            json!((age >= 0).then_some(age)),
-            json!(queue.consumers),
-            json!(queue.paused),
-        ]);
-    }
-    list.print(flags.output)
+    list.print_or(flags.output, NO_QUEUES)
 }
 
 fn purge(purge: &Purge) -> Result<(), Failure> {
@@ -251,34 +235,8 @@ fn purge(purge: &Purge) -> Result<(), Failure> {
             Err(failure) => outcome = Err(failure),
         }
     }
-    list.print(purge.server.output)?;
-    outcome
-}
-
-fn pause(queue: &str, paused: bool, flags: &ServerFlags) -> Result<(), Failure> {
-    let value = if paused { "true" } else { "false" };
-    let mut client = Client::connect(flags)?;
-    configure(&mut client, queue, &[("queue.paused", value)])?;
-    let mut list = List::new(&["queue", "paused"]);
-    list.row(vec![json!(queue), json!(paused)]);
-    list.print(flags.output)
-}
-
-/// Set configuration of a queue, which need not be there yet.
-fn configure(client: &mut Client, queue: &str, pairs: &[(&str, &str)]) -> Result<(), Failure> {
-    let configs = pairs.iter().map(|(key, value)| {
-        AlterableConfig::default()
-            .with_name(text(key))
-            .with_config_operation(SET)
-            .with_value(Some(text(value)))
-    });
-    let resource = AlterConfigsResource::default()
-        .with_resource_type(GROUP.kind)
-        .with_resource_name(text(queue))
-        .with_configs(configs.collect());
-    let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
-    for answer in client.send(1, &request)?.responses {
-        check(answer.error_code, queue, answer.error_message.as_ref())?;
+    if !list.is_empty() || outcome.is_ok() {
+        list.print(purge.server.output)?;
     }
-    Ok(())
+    outcome
 }

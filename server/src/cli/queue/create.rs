@@ -14,9 +14,15 @@ use super::super::Failure;
 use super::super::client::{Client, ServerFlags, check, text};
 use super::super::output::List;
 use super::super::topic::{EARLIEST, LATEST, metadata, offsets, pairs};
-use super::configure;
+use super::set::configure;
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ratel queue create jobs --topic orders           of all that is there and comes
+  ratel queue create jobs --topic orders --from latest
+  ratel queue create jobs --topic orders --set share.record.lock.duration.ms=60000 \\
+      --set errors.deadletterqueue.topic.name=orders.dead")]
 pub(in crate::cli) struct Create {
     /// The queue: the share group's id
     queue: String,
@@ -60,6 +66,10 @@ pub(super) fn create(create: &Create) -> Result<(), Failure> {
     let mut client = Client::connect(&create.server)?;
     let starts = starts(&mut client, create)?;
     if !configs.is_empty() {
+        let configs: Vec<_> = configs
+            .iter()
+            .map(|(key, value)| (*key, Some(*value)))
+            .collect();
         configure(&mut client, &create.queue, &configs)?;
     }
     alter(&mut client, &create.queue, &starts)?;

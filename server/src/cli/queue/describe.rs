@@ -18,11 +18,11 @@ pub(super) fn describe(queue: &str, flags: &ServerFlags) -> Result<(), Failure> 
     let group = group(&mut client, queue)?;
     let topics = topics(&mut client, queue)?;
     if flags.output == Output::Table {
-        let members = group.members.len();
-        print(&format!(
-            "{queue}: {}, {members} members\n",
-            group.group_state
-        ))?;
+        let members = match group.members.len() {
+            1 => "1 member".to_owned(),
+            count => format!("{count} members"),
+        };
+        print(&format!("{queue}: {}, {members}\n", group.group_state))?;
     }
     let mut list = List::new(&["topic", "partition", "start", "lag"]);
     for topic in &topics {
@@ -81,16 +81,11 @@ fn print_members(members: &[Member]) -> Result<(), Failure> {
     print("\n")?;
     let mut list = List::new(&["member", "client", "host", "partitions"]);
     for member in members {
-        let mut places = Vec::new();
-        for topic in &member.assignment.topic_partitions {
-            let name = topic.topic_name.as_str();
-            places.extend(
-                topic
-                    .partitions
-                    .iter()
-                    .map(|index| format!("{name}-{index}")),
-            );
-        }
+        let topics = member.assignment.topic_partitions.iter().map(|topic| {
+            let partitions: Vec<_> = topic.partitions.iter().map(i32::to_string).collect();
+            format!("{}-{}", topic.topic_name.as_str(), partitions.join(","))
+        });
+        let places: Vec<_> = topics.collect();
         list.row(vec![
             json!(member.member_id.as_str()),
             json!(member.client_id.as_str()),

@@ -5,15 +5,21 @@ use ratel_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use ratel_protocol::messages::fetch_response::PartitionData;
 use ratel_protocol::messages::{BrokerId, FetchRequest, TopicName};
 use ratel_storage::{Batch, BatchHeader, Record, StorageError, records};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::super::Failure;
 use super::super::client::{Client, ServerFlags, check, text};
-use super::super::output::List;
+use super::super::output::{List, Output};
 use super::describe::topics;
+use super::no_queue;
+use crate::clock::{Clock, SystemClock};
 
 /// Bytes that one fetch asks for.
 const FETCH_BYTES: i32 = 1 << 20;
+/// What a table shows of a record.
+const KEY_CHARS: usize = 20;
+const VALUE_CHARS: usize = 34;
+const HEADERS_CHARS: usize = 34;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Peek {
@@ -35,16 +41,12 @@ pub(in crate::cli) struct Peek {
 
 pub(super) fn peek(peek: &Peek) -> Result<(), Failure> {
     let mut client = Client::connect(&peek.server)?;
-    let mut list = List::new(&[
-        "topic",
-        "partition",
-        "offset",
-        "time_ms",
-        "key",
-        "value",
-        "headers",
-    ]);
-    for topic in topics(&mut client, &peek.queue)? {
+    let mut found = Vec::new();
+    let queues = topics(&mut client, &peek.queue)?;
+    if queues.is_empty() {
+        return Err(no_queue(&peek.queue));
+    }
+    for topic in queues {
         let name = topic.topic_name.as_str();
         if peek.topic.as_deref().is_some_and(|wanted| wanted != name) {
             continue;
@@ -61,28 +63,93 @@ pub(super) fn peek(peek: &Peek) -> Result<(), Failure> {
                 next: partition.start_offset,
             };
             for record in reading.take(peek.count as usize)? {
-                list.row(row(name, index, &record));
+                found.push((name.to_owned(), index, record));
             }
         }
     }
-    list.print(peek.server.output)
+    match peek.server.output {
+        Output::Table => table(&found),
+        output => all(&found, output),
+    }
 }
 
-fn row(topic: &str, partition: i32, record: &Record) -> Vec<Value> {
-    let plain = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let headers = record.headers.iter().map(|(name, value)| {
-        let value = value.as_deref().map(plain);
-        json!([plain(name), value])
-    });
-    vec![
-        json!(topic),
-        json!(partition),
-        json!(record.offset.get()),
-        json!(record.timestamp_ms),
-        json!(record.key.as_deref().map(plain)),
-        json!(record.value.as_deref().map(plain)),
-        headers.collect(),
-    ]
+/// A record with its topic and partition.
+type Found = (String, i32, Record);
+
+/// Records whole.
+fn all(found: &[Found], output: Output) -> Result<(), Failure> {
+    let mut list = List::new(&[
+        "topic",
+        "partition",
+        "offset",
+        "time_ms",
+        "key",
+        "value",
+        "headers",
+    ]);
+    for (topic, partition, record) in found {
+        let headers = record.headers.iter().map(|(name, value)| {
+            let value = value.as_deref().map(plain);
+            json!([plain(name), value])
+        });
+        list.row(vec![
+            json!(topic),
+            json!(partition),
+            json!(record.offset.get()),
+            json!(record.timestamp_ms),
+            json!(record.key.as_deref().map(plain)),
+            json!(record.value.as_deref().map(plain)),
+            headers.collect(),
+        ]);
+    }
+    list.print(output)
+}
+
+/// A record in each line of a narrow screen, cut short.
+fn table(found: &[Found]) -> Result<(), Failure> {
+    let now_ms = SystemClock::new().now().wall_ms;
+    let has_headers = found
+        .iter()
+        .any(|(_, _, record)| !record.headers.is_empty());
+    let mut list = if has_headers {
+        List::new(&["partition", "offset", "age_ms", "key", "value", "headers"])
+    } else {
+        List::new(&["partition", "offset", "age_ms", "key", "value"])
+    };
+    for (topic, partition, record) in found {
+        let short = |bytes: Option<&[u8]>, most| bytes.map(|bytes| cut(&plain(bytes), most));
+        let mut row = vec![
+            json!(format!("{topic}-{partition}")),
+            json!(record.offset.get()),
+            json!(now_ms.saturating_sub(record.timestamp_ms).max(0)),
+            json!(short(record.key.as_deref(), KEY_CHARS)),
+            json!(short(record.value.as_deref(), VALUE_CHARS)),
+        ];
+        if has_headers {
+            let headers = record.headers.iter();
+            let headers: Vec<_> = headers
+                .map(|(name, value)| match value {
+                    Some(value) => format!("{}={}", plain(name), plain(value)),
+                    None => plain(name),
+                })
+                .collect();
+            row.push(json!(cut(&headers.join(" "), HEADERS_CHARS)));
+        }
+        list.row(row);
+    }
+    list.print_or(Output::Table, "there is nothing in it to look at\n")
+}
+
+fn plain(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// At most so many characters, the last a mark if it had more.
+fn cut(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        None => text.to_owned(),
+        Some(_) => text.chars().take(most - 1).chain(['\u{2026}']).collect(),
+    }
 }
 
 /// Where reading of a partition has come to.
@@ -164,5 +231,17 @@ impl Reading<'_> {
             self.next = self.next.max(last + 1);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cut;
+
+    #[test]
+    fn what_is_too_long_for_a_line_is_cut_and_marked() {
+        assert_eq!(cut("four", 4), "four");
+        assert_eq!(cut("fives", 4), "fiv\u{2026}");
+        assert_eq!(cut("\u{e4}\u{f6}\u{fc}", 2), "\u{e4}\u{2026}");
     }
 }

@@ -37,7 +37,8 @@ impl Progress {
 }
 
 fn line(done: i64, total: i64, note: &str) -> String {
-    let total = total.max(1);
+    // Of nothing all is done.
+    let (done, total) = if total > 0 { (done, total) } else { (1, 1) };
     let done_of_total = done.clamp(0, total);
     let filled = i128::from(done_of_total) * WIDTH as i128 / i128::from(total);
     let filled = usize::try_from(filled).unwrap_or(0);
@@ -63,7 +64,7 @@ mod tests {
         let filled = |done, total| line(done, total, "").matches('#').count();
         assert_eq!((filled(0, 10), filled(5, 10), filled(10, 10)), (0, 15, 30));
         assert_eq!((filled(-1, 10), filled(11, 10)), (0, WIDTH));
-        assert_eq!(filled(0, 0), 0);
+        assert_eq!(filled(0, 0), WIDTH);
         assert_eq!(filled(i64::MAX, i64::MAX), WIDTH);
         assert!(line(1, 3, "7 home").ends_with("]  33 %  7 home"));
     }

@@ -27,6 +27,13 @@ const WATCH_EVERY: Duration = Duration::from_millis(250);
 
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("task").required(true))]
+#[command(after_help = "\
+Examples:
+  ratel queue redrive jobs --all --dry-run         how many would come home
+  ratel queue redrive jobs --at 0:17               one, by its place in the dead-letter topic
+  ratel queue redrive jobs --reason limit --since 1h --rate 100
+  ratel queue redrive --jobs                       what is under way, and what ended lately
+  ratel queue redrive --cancel 3                   then --resume 3 goes on where it stopped")]
 pub(in crate::cli) struct Redrive {
     /// The queue whose dead letters come home
     #[arg(group = "task")]
@@ -288,7 +295,7 @@ fn report(jobs: &[RedriveJob], redrive: &Redrive) -> Result<(), Failure> {
             json!(job.skipped),
         ]);
     }
-    list.print(redrive.server.output)?;
+    list.print_or(redrive.server.output, "there are no redrives\n")?;
     match jobs {
         [job] if !redrive.jobs && (job.state == REDRIVE_FAILED || job.skipped > 0) => {
             let why = job.error_message.as_deref().unwrap_or("no reason is given");

@@ -1,6 +1,6 @@
 """One reader of the main job: a group of one that reads every line, and says what it got.
 
-usage: run_reader.py HOST:PORT TOPIC GROUP LINES
+usage: reader.py HOST:PORT TOPIC GROUP LINES
 
 Each value begins with its line's number. The result is one row: group, lines read, distinct
 lines, repeats, and whether each key's numbers only grew. It ends with 1 unless every line came
