@@ -52,6 +52,8 @@ struct Session {
     connection: u64,
     /// The epoch of the next request.
     epoch: i32,
+    /// Fetches so far.
+    fetches: usize,
     names: Names,
     /// Partitions that were in the session once and may have leases of the member.
     left: BTreeSet<Named>,
@@ -122,6 +124,7 @@ impl ShareSessions {
         let session = Session {
             connection,
             epoch: 1,
+            fetches: 0,
             names: Arc::new(names),
             left,
         };
@@ -175,6 +178,17 @@ impl ShareSessions {
         let (names, after) = (session.names.clone(), session.len());
         cache.partitions = cache.partitions - before + after;
         Ok(names)
+    }
+
+    /// Count a fetch, and say how many there were before: whose turn it is among the partitions.
+    /// The epoch would not do, as it counts acknowledgements too: with one between any two fetches
+    /// every other partition would never be the first.
+    pub fn turn(&self, key: &SessionKey) -> usize {
+        let mut cache = self.cache();
+        cache.sessions.get_mut(key).map_or(0, |session| {
+            session.fetches = session.fetches.wrapping_add(1);
+            session.fetches.wrapping_sub(1)
+        })
     }
 
     /// End a session. Gives what is to be released.

@@ -60,7 +60,7 @@ impl Api for ShareFetch {
         if let Some(gone) = gone {
             share_acks::release(&cx, &gone);
         }
-        let first = usize::try_from(request.share_session_epoch).unwrap_or(0);
+        let first = cx.broker.share_sessions.turn(&key);
         Later::wait(fetch(cx, key, names, first, terms, sent))
     }
 }

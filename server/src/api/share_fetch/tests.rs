@@ -224,6 +224,29 @@ async fn a_disconnect_releases() {
 }
 
 #[tokio::test]
+async fn partitions_take_turns_with_an_acknowledgement_after_each_fetch() {
+    let rig = Rig::new(2).await;
+    rig.produce(0, &["a", "b", "c"]);
+    rig.produce(1, &["d", "e", "f"]);
+    let mut served = Vec::new();
+    for round in 0..4 {
+        let mut request = rig.fetch(2 * round, &[0, 1]);
+        request.max_records = 1;
+        request.share_acquire_mode = 1;
+        let leased = acquired(&rig.send(&request).await);
+        let (index, ranges) = leased
+            .iter()
+            .find(|(_, ranges)| !ranges.is_empty())
+            .unwrap();
+        served.push(*index);
+        let (first, last, _) = ranges[0];
+        let acks = [(*index, ack(first, last, 1))];
+        rig.acknowledge(2 * round + 1, &acks).await;
+    }
+    assert_eq!(served, [0, 1, 0, 1]);
+}
+
+#[tokio::test]
 async fn a_fetch_waits_for_records_and_for_what_comes_back() {
     let rig = Rig::new(2).await;
     let began = tokio::time::Instant::now();
