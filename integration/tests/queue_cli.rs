@@ -49,7 +49,8 @@ impl Place {
         }
     }
 
-    /// One with the topic `jobs` and settings of the queue `crew`, which begins at its first record.
+    /// One with the topic `jobs` and settings of its queue `crew`, which begins at the first
+    /// record.
     fn with_queue(partitions: i32, settings: &[&str]) -> Self {
         let place = Self::new();
         let partitions = partitions.to_string();
@@ -610,7 +611,11 @@ async fn a_queue_is_made_with_its_records_and_settings_before_anybody_comes() {
     assert_eq!(lines[8], ["KEY", "VALUE"]);
     assert_eq!(lines[9], ["share.delivery.count.limit", "7"]);
     place.refuses(&["create", "crew", "-t", "jobs"], 1, "crew: ");
-    place.refuses(&["create", "more", "-t", "elsewhere"], 1, "elsewhere: ");
+    place.refuses(
+        &["create", "more", "-t", "elsewhere"],
+        1,
+        "there is no topic elsewhere",
+    );
     place.refuses(
         &["create", "more", "-t", "jobs", "--from=-1"],
         2,

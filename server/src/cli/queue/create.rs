@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
+use ratel_protocol::ErrorCode;
 use ratel_protocol::messages::alter_share_group_offsets_request::{
     AlterShareGroupOffsetsRequestPartition, AlterShareGroupOffsetsRequestTopic,
 };
@@ -95,6 +96,11 @@ fn starts(client: &mut Client, create: &Create) -> Result<Starts, Failure> {
             .name
             .map(|name| name.0.to_string())
             .unwrap_or_default();
+        if topic.error_code == ErrorCode::UnknownTopicOrPartition.code() {
+            return Err(Failure::failed(format!(
+                "there is no topic {name}; make it first: ratel topic create {name}"
+            )));
+        }
         check(topic.error_code, &name, None)?;
         let indexes: Vec<i32> = topic
             .partitions
