@@ -14,6 +14,10 @@
 )]
 
 mod acks;
+mod configs;
+mod groups;
+mod heartbeats;
+mod offsets;
 mod share_fetch;
 mod worker;
 mod world;
@@ -34,7 +38,15 @@ const EXPECTED: &str = include_str!("expected.txt");
 const EXPLAINED: &str = include_str!("../../../docs/compatibility.md");
 
 fn families() -> Vec<Family> {
-    [share_fetch::families(), acks::families()].concat()
+    [
+        share_fetch::families(),
+        acks::families(),
+        heartbeats::families(),
+        groups::families(),
+        offsets::families(),
+        configs::families(),
+    ]
+    .concat()
 }
 
 struct Arguments {

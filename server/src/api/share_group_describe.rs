@@ -1,4 +1,7 @@
 //! ShareGroupDescribe (key 77), version 1: share groups and their members (KIP-932).
+//!
+//! A group that is named twice is described once. What one may do with a group is said of those
+//! that are there.
 
 use std::future::Future;
 use std::ops::RangeInclusive;
@@ -38,6 +41,10 @@ impl Api for ShareGroupDescribe {
             let view = &cx.broker.catalog.view;
             let groups = replies.all().await.into_iter();
             let groups = groups.map(|(id, described)| {
+                let operations = match described {
+                    Ok(_) => operations,
+                    Err(_) => NOT_ASKED,
+                };
                 group(view, described)
                     .with_group_id(id)
                     .with_authorized_operations(operations)
@@ -53,6 +60,7 @@ fn send(cx: &Context, id: GroupId) -> impl Future<Output = (GroupId, Described)>
     let reply = cx.broker.groups.send(&id, Event::DescribeShare(own(&id)));
     async move {
         let described = match reply.await {
+            _ if id.is_empty() => Err(ErrorCode::InvalidGroupId),
             Ok(Reply::ShareDescribed(description)) => Ok(description),
             Ok(_) => Err(STRANGE),
             Err(error) => Err(error),
@@ -121,12 +129,19 @@ mod tests {
             .with_subscribed_topic_names(Some(vec![TopicName("t".into())]));
         bench.send(1, &join).await;
         let request = ShareGroupDescribeRequest::default()
-            .with_group_ids(vec![GroupId("g".into()), GroupId("h".into())]);
+            .with_group_ids(["g", "h", ""].map(|id| GroupId(id.into())).to_vec())
+            .with_include_authorized_operations(true);
         let response = bench.send(1, &request).await;
-        let [there, missing] = &response.groups[..] else {
-            panic!("two groups were asked for: {response:?}");
+        let [there, missing, unnamed] = &response.groups[..] else {
+            panic!("three groups were asked for: {response:?}");
         };
-        assert_eq!(missing.error_code, ErrorCode::GroupIdNotFound.code());
+        assert_eq!(there.authorized_operations, GROUP_OPERATIONS);
+        let told = |group: &DescribedGroup| (group.error_code, group.authorized_operations);
+        assert_eq!(
+            told(missing),
+            (ErrorCode::GroupIdNotFound.code(), NOT_ASKED)
+        );
+        assert_eq!(told(unnamed), (ErrorCode::InvalidGroupId.code(), NOT_ASKED));
         assert_eq!((&*there.group_state, there.group_epoch), ("Stable", 1));
         assert_eq!(
             (there.assignment_epoch, &*there.assignor_name),

@@ -28,15 +28,15 @@ impl Api for ShareGroupHeartbeat {
     async fn handle(cx: Context, request: ShareGroupHeartbeatRequest) -> Later {
         let member = request.member_id.clone();
         if let Err(why) = check(&request) {
-            return cx.ready(&refusal(member, ErrorCode::InvalidRequest, Some(why)));
+            return cx.ready(&refusal(ErrorCode::InvalidRequest, Some(why)));
         }
         let event = Event::ShareHeartbeat(event(&cx, &request));
         let reply = cx.broker.groups.send(&request.group_id, event);
         Later::wait(async move {
             let response = match reply.await {
                 Ok(Reply::ShareBeat(beat)) => answer(member, &beat),
-                Ok(_) => refusal(member, STRANGE, None),
-                Err(error) => refusal(member, error, sentence(error)),
+                Ok(_) => refusal(STRANGE, None),
+                Err(error) => refusal(error, sentence(error)),
             };
             cx.answer(&response)
         })
@@ -47,12 +47,13 @@ impl Api for ShareGroupHeartbeat {
 fn check(request: &ShareGroupHeartbeatRequest) -> Result<(), &'static str> {
     let member = request.member_id.encode_utf16().take(MEMBER_ID_MAX + 1);
     let topics = request.subscribed_topic_names.as_deref();
-    if !(1..=MEMBER_ID_MAX).contains(&member.count()) {
-        Err("A member's id is 1 to 36 characters.")
-    } else if request.group_id.is_empty() {
-        Err("A group's id is not empty.")
-    } else if request.rack_id.as_ref().is_some_and(|rack| rack.is_empty()) {
-        Err("A rack's id is not empty.")
+    let is_blank = |text: &str| text.trim().is_empty();
+    if is_blank(&request.member_id) || member.count() > MEMBER_ID_MAX {
+        Err("A member's id is 1 to 36 characters, not blank.")
+    } else if is_blank(&request.group_id) {
+        Err("A group's id is not blank.")
+    } else if request.rack_id.as_ref().is_some_and(|rack| is_blank(rack)) {
+        Err("A rack's id is not blank.")
     } else if request.member_epoch < -1 {
         Err("A member's epoch is -1 or more.")
     } else if request.member_epoch == 0 && topics.is_none_or(<[_]>::is_empty) {
@@ -107,13 +108,8 @@ fn answer(member: StrBytes, beat: &ShareBeat) -> ShareGroupHeartbeatResponse {
         .with_assignment(assignment)
 }
 
-fn refusal(
-    member: StrBytes,
-    error: ErrorCode,
-    why: Option<&'static str>,
-) -> ShareGroupHeartbeatResponse {
+fn refusal(error: ErrorCode, why: Option<&'static str>) -> ShareGroupHeartbeatResponse {
     ShareGroupHeartbeatResponse::default()
-        .with_member_id(Some(member))
         .with_error_code(error.code())
         .with_error_message(why.map(text))
 }
@@ -171,10 +167,13 @@ mod tests {
         let bench = Bench::with_groups(Config::default()).await;
         let invalid = [
             join().with_member_id("".into()),
+            join().with_member_id(" ".into()),
             join().with_member_id("m".repeat(37).into()),
             join().with_group_id(GroupId("".into())),
+            join().with_group_id(GroupId(" ".into())),
             join().with_member_epoch(-2),
             join().with_rack_id(Some("".into())),
+            join().with_rack_id(Some(" ".into())),
             join().with_subscribed_topic_names(None),
             join().with_subscribed_topic_names(Some(Vec::new())),
         ];
@@ -182,6 +181,7 @@ mod tests {
             let response = bench.send(1, &request).await;
             assert_eq!(response.error_code, ErrorCode::InvalidRequest.code());
             assert!(response.error_message.is_some());
+            assert_eq!(response.member_id, None);
         }
         let longest = join().with_member_id("m".repeat(36).into());
         assert_eq!(bench.send(1, &longest).await.error_code, 0);

@@ -64,6 +64,14 @@ async fn a_group_has_a_configuration_before_it_exists() {
         &*lock.synonyms[0].name,
         "group.share.record.lock.duration.ms"
     );
+    let reset = find(&rows, "share.auto.offset.reset");
+    let [default] = &reset.synonyms[..] else {
+        panic!("the default alone: {reset:?}");
+    };
+    assert_eq!(
+        (&*default.name, default.value.as_deref(), default.source),
+        ("share.auto.offset.reset", Some("latest"), 5)
+    );
     assert!(lock.documentation.is_some());
     let before = bench.broker.catalog.view.group_settings("workers");
     assert_eq!(before.queue.lock_duration_ms, 30_000);

@@ -258,10 +258,15 @@ impl ShownDefaults {
     #[must_use]
     pub fn new(table: &KeyTable, brokers: &BrokerConfigs) -> Self {
         let rows = table.keys.iter().map(|key| {
-            let synonyms = brokers.synonyms(key.synonyms.iter().map(|(name, _)| *name));
+            let default = key.default_in(brokers);
+            let mut synonyms = brokers.synonyms(key.synonyms.iter().map(|(name, _)| *name));
+            // Of a group's key that no key of the broker stands behind, Kafka names the default.
+            if synonyms.is_empty() && table.source == Source::Group {
+                synonyms.push((key.name, default.clone(), Source::Default));
+            }
             Shown {
                 name: key.name,
-                value: Some(key.default_in(brokers)),
+                value: Some(default),
                 source: synonyms
                     .first()
                     .map_or(Source::Default, |(_, _, source)| *source),
