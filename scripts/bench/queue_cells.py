@@ -3,7 +3,6 @@
 Topics are filled once; every run is a new group that reads them from the beginning, so that there
 are a million records and more behind what it leases."""
 
-import statistics
 import time
 
 import queue_report
@@ -14,8 +13,11 @@ import queue_report
 TOPICS = {
     "queue-1": (1, 4_000_000, 100),
     "queue-16": (16, 4_000_000, 100),
-    "queue-large": (1, 4_000_000, 10_000),
+    "queue-large": (1, 8_000_000, 10_000),
 }
+QUEUE_ROUNDS = 2
+# No cell begins after so many minutes.
+QUEUE_MINUTES = 10
 SECONDS = 3
 WARM_SECONDS = 15
 
@@ -50,6 +52,7 @@ class QueueBench:
     def __init__(self, bench):
         self.bench = bench
         self.groups = 0
+        self.end = time.monotonic() + 60 * QUEUE_MINUTES
 
     def group(self):
         self.groups += 1
@@ -74,7 +77,7 @@ class QueueBench:
         records = TOPICS[topic][1] - wanted.get("hold", 0)
         return self.bench.load(server, "share-drain", topic=topic, records=records, **wanted)
 
-    def latency(self, server, turn, arguments):
+    def latency(self, server, arguments):
         group = self.group()
         topic = f"tail-{group}"
         self.bench.load(server, "create", topic=topic, partitions=1)
@@ -85,13 +88,24 @@ class QueueBench:
     def rows(self, cells, run, line):
         rows = []
         for name, *arguments in cells:
-            row = {"cell": name, "runs": {}}
-            for turn in range(self.bench.options.rounds):
-                for server in self.bench.both:
-                    row["runs"].setdefault(server.name, []).append(run(server, turn, *arguments))
+            if time.monotonic() > self.end:
+                print(f"not measured, the time is over: {name}", flush=True)
+                continue
+            try:
+                row = {"cell": name, "runs": self.turns(run, arguments)}
+            except RuntimeError as failed:
+                print(f"not measured: {name}: {failed}", flush=True)
+                continue
             rows.append(row)
             print(line(row), flush=True)
         return rows
+
+    def turns(self, run, arguments):
+        runs = {}
+        for _ in range(self.bench.options.queue_rounds):
+            for server in self.bench.both:
+                runs.setdefault(server.name, []).append(run(server, *arguments))
+        return runs
 
     def memory(self):
         """How much memory leases take: one member that keeps as many as the server lets it, in
@@ -121,8 +135,6 @@ class QueueBench:
         self.warm(2 if quick else WARM_SECONDS)
         some = (lambda cells: list(cells)[:1]) if quick else list
         return {
-            "drains": self.rows(
-                some(drains()), lambda server, _, topic, arguments:
-                self.drain(server, topic, arguments), queue_report.drain_line),
+            "drains": self.rows(some(drains()), self.drain, queue_report.drain_line),
             "latencies": self.rows(some(latencies()), self.latency, queue_report.latency_line),
         }

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import queue_report
 import report
-from queue_cells import QueueBench
+from queue_cells import QUEUE_ROUNDS, QueueBench
 from servers import Kafka, Ratel
 
 ROUNDS = 3
@@ -184,12 +184,15 @@ def main():
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", action="append")
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--rounds", type=int,
+                        help=f"of each cell: {ROUNDS}, and {QUEUE_ROUNDS} of the queue's")
     parser.add_argument("--gigabytes", type=int, default=10, help="of log, to start with")
     parser.add_argument("--minutes", type=float, default=90, help="begin no cell after these")
     options = parser.parse_args()
     if options.quick:
         options.rounds = 1
+    options.queue_rounds = options.rounds or QUEUE_ROUNDS
+    options.rounds = options.rounds or ROUNDS
     outcome = Bench(options).run()
     Path(options.work, "results.json").write_text(json.dumps(outcome, indent=1))
     if not options.quick and not options.only:
