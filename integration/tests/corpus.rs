@@ -29,6 +29,21 @@ fn every_kept_input_is_harmless() {
     }
 }
 
+/// A fuzzer that starts without a request of some kind hardly ever comes by one.
+#[test]
+fn every_row_of_the_table_has_its_seeds() {
+    for route in ROUTES {
+        for version in [route.version_min, route.version_max] {
+            let seed = corpus("request_decode").join(format!("{:?}-v{version}", route.key));
+            assert!(
+                seed.exists(),
+                "no {}: run this test's write_seeds",
+                seed.display()
+            );
+        }
+    }
+}
+
 /// Seeds for every row of the table, and for batches and segments of each kind.
 #[test]
 #[ignore = "writes seeds into the corpus; run it by hand when an API or a format is new"]
