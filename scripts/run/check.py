@@ -170,7 +170,7 @@ def work(job, killed, rejected, *workers):
 {accepted:7} accepted, each by exactly one worker
 {len(letters):7} rejected and now dead letters: all of package {rejected}
 
-{sum(reasons.values()):7} handed out twice
+{sum(reasons.values()):7} handed out again
 {reasons["killed"]:7} because {killed} held them when it was killed
 {reasons["released"]:7} because a worker put them back (every 500th, for later)
 {reasons["other"]:7} for any other reason""")

@@ -253,7 +253,7 @@ fn start(redrive: &Redrive, queue: &str) -> Result<StartRedrive, Failure> {
 fn watch(client: &mut Client, mut job: RedriveJob) -> Result<RedriveJob, Failure> {
     let id = job.job_id;
     let mut progress = Progress::new(&format!(
-        "job {id}; it goes on without this command, `ratel queue redrive --cancel {id}` stops it"
+        "job {id} goes on in the server if this command ends; `--cancel {id}` stops it"
     ));
     while job.state == REDRIVE_RUNNING {
         progress.show(job.scanned, job.total, &came(&job));
