@@ -62,7 +62,7 @@ named() {
 # The names of the test programs in a crate, but for those with a stage of their own.
 programs() {
     find "$1/tests" -maxdepth 1 -name '*.rs' -printf '%f\n' 2>/dev/null | sed 's/\.rs$//' |
-        grep -vxE 'tidy|faults|exhaustion' | sort
+        grep -vxE 'tidy|faults|exhaustion|queue_faults|queue_breaks' | sort
 }
 
 build() {
@@ -91,7 +91,8 @@ stage unit "units, machines, models" "${tests[@]}" --lib --bins
 [ ${#engine_programs[@]} = 0 ] ||
     stage engine "the engine on the real disk and in memory" named "${engine_programs[@]}"
 stage wire "requests at every version, hostile input, restarts" named "${wire_programs[@]}"
-stage faults "kill -9 under load, a full disk, no descriptors" named faults exhaustion
+stage faults "kill -9 under load, a full disk, no descriptors" \
+    named faults queue_faults queue_breaks exhaustion
 stage clients "the story through other people's clients" \
     "${tests[@]}" --test clients
 

@@ -14,10 +14,14 @@
 pub mod differential;
 pub mod fuzzing;
 pub mod history;
+pub mod queue_history;
+pub mod queue_worker;
+mod random;
 mod raw_client;
 mod server_process;
 mod test_broker;
 
+pub use random::Random;
 pub use raw_client::RawClient;
 pub use server_process::{ServerProcess, binary};
 pub use test_broker::TestBroker;

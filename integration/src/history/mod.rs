@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 pub type Value = u64;
 
 /// When something was begun and ended, in microseconds of one monotonic clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Span {
     /// The begin.
     pub begin_us: u64,
