@@ -610,7 +610,8 @@ async fn a_queue_is_made_with_its_records_and_settings_before_anybody_comes() {
     assert_eq!(lines[6][3..], ["jobs-0,1"]);
     assert_eq!(lines[8], ["KEY", "VALUE"]);
     assert_eq!(lines[9], ["share.delivery.count.limit", "7"]);
-    place.refuses(&["create", "crew", "-t", "jobs"], 1, "crew: ");
+    let again = ["create", "crew", "-t", "jobs", "--reset"];
+    place.refuses(&again, 1, "crew: The group is not empty");
     place.refuses(
         &["create", "more", "-t", "elsewhere"],
         1,
@@ -622,6 +623,18 @@ async fn a_queue_is_made_with_its_records_and_settings_before_anybody_comes() {
         "give earliest, latest",
     );
     place.refuses(&["describe", "crow"], 1, "crow: ");
+}
+
+#[test]
+fn a_queue_that_is_there_begins_anew_only_if_asked() {
+    let place = Place::with_queue(1, &[]);
+    place.produce(0, 3);
+    place.queue(&["create", "crew", "--topic=jobs", "--from=1"]);
+    let again = ["create", "crew", "--topic=jobs", "--from=2"];
+    place.refuses(&again, 1, "crew is a queue of jobs already; --reset");
+    assert_eq!(place.told(&["describe", "crew"])[0]["start"], json!(1));
+    place.queue(&[&again[..], &["--reset"]].concat());
+    assert_eq!(place.told(&["describe", "crew"])[0]["start"], json!(2));
 }
 
 #[test]

@@ -52,7 +52,7 @@ pub(super) fn share_refusal(code: ErrorCode) -> Refusal {
     let sentence = match code {
         ErrorCode::InvalidGroupId => "A group's id is not empty.",
         ErrorCode::GroupIdNotFound => "There is no share group of this name.",
-        ErrorCode::NonEmptyGroup => "The group has members: its offsets change while it has none.",
+        ErrorCode::NonEmptyGroup => "The group is not empty.",
         code => return code.into(),
     };
     Refusal::new(code, sentence)

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use clap::Subcommand;
+use ratel_protocol::messages::list_groups_response::ListedGroup;
 use ratel_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
 use ratel_protocol::messages::{
     DescribeGroupsRequest, GroupId, ListGroupsRequest, OffsetFetchRequest,
@@ -13,6 +14,9 @@ use super::Failure;
 use super::client::{Client, ServerFlags, check, text};
 use super::output::{List, Output, print};
 use super::topic::{LATEST, offsets};
+
+/// The protocol of share groups, as ListGroups names it.
+const SHARE: &str = "share";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum GroupVerb {
@@ -39,10 +43,7 @@ pub(super) fn run(verb: &GroupVerb) -> Result<(), Failure> {
 
 fn list(flags: &ServerFlags) -> Result<(), Failure> {
     let mut client = Client::connect(flags)?;
-    let answer = client.send(4, &ListGroupsRequest::default())?;
-    check(answer.error_code, "groups", None)?;
-    let mut groups = answer.groups;
-    groups.sort_by(|a, b| a.group_id.cmp(&b.group_id));
+    let groups = groups(&mut client)?;
     let mut list = List::new(&["group", "state", "protocol"]);
     for group in groups {
         list.row(vec![
@@ -54,12 +55,33 @@ fn list(flags: &ServerFlags) -> Result<(), Failure> {
     list.print(flags.output)
 }
 
+/// All groups, in the order of their ids.
+fn groups(client: &mut Client) -> Result<Vec<ListedGroup>, Failure> {
+    let answer = client.send(4, &ListGroupsRequest::default())?;
+    check(answer.error_code, "groups", None)?;
+    let mut groups = answer.groups;
+    groups.sort_by(|a, b| a.group_id.cmp(&b.group_id));
+    Ok(groups)
+}
+
+/// What to say of a group that is not one with members and commits.
+fn absent(group: &str, groups: &[ListedGroup]) -> String {
+    let there = groups.iter().find(|listed| **listed.group_id == *group);
+    match there {
+        Some(listed) if *listed.protocol_type == *SHARE => {
+            format!("{group} is a share group: `ratel queue describe {group}` shows it")
+        }
+        _ => format!("there is no group {group}"),
+    }
+}
+
 fn describe(group: &str, flags: &ServerFlags) -> Result<(), Failure> {
     let mut client = Client::connect(flags)?;
     let members = members(&mut client, group)?;
     let committed = committed(&mut client, group)?;
     if members.state == "Dead" && committed.is_empty() {
-        return Err(Failure::failed(format!("there is no group {group}")));
+        let sentence = absent(group, &groups(&mut client)?);
+        return Err(Failure::failed(sentence));
     }
     if flags.output == Output::Table {
         let sentence = format!(
@@ -147,4 +169,24 @@ fn committed(
         }
     }
     Ok(committed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{GroupId, ListedGroup, absent, text};
+
+    #[test]
+    fn a_queue_is_pointed_at() {
+        let listed = |group: &str, protocol: &str| {
+            ListedGroup::default()
+                .with_group_id(GroupId(text(group)))
+                .with_protocol_type(text(protocol))
+        };
+        let groups = [listed("readers", "consumer"), listed("workers", "share")];
+        let said = absent("workers", &groups);
+        assert!(said.contains("`ratel queue describe workers`"), "{said}");
+        for group in ["readers", "nobody"] {
+            assert_eq!(absent(group, &groups), format!("there is no group {group}"));
+        }
+    }
 }

@@ -15,6 +15,7 @@ use super::super::Failure;
 use super::super::client::{Client, ServerFlags, check, text};
 use super::super::output::List;
 use super::super::topic::{EARLIEST, LATEST, metadata, offsets, pairs};
+use super::describe::topics;
 use super::set::configure;
 
 #[derive(Debug, Args)]
@@ -33,6 +34,10 @@ pub(in crate::cli) struct Create {
     /// Where it begins: earliest, latest, or an offset
     #[arg(long, value_name = "WHERE", default_value = "earliest", value_parser = parse_start)]
     from: Start,
+    /// Have a queue that is there already begin anew: what was done may be done again, or what was
+    /// not done be passed over
+    #[arg(long)]
+    reset: bool,
     /// Configuration of the queue; may be given often
     #[arg(long = "set", short = 's', value_name = "KEY=VALUE")]
     configs: Vec<String>,
@@ -66,6 +71,16 @@ pub(super) fn create(create: &Create) -> Result<(), Failure> {
     let configs = pairs(&create.configs)?;
     let mut client = Client::connect(&create.server)?;
     let starts = starts(&mut client, create)?;
+    if !create.reset {
+        let there = topics(&mut client, &create.queue)?;
+        let mut there = there.iter().map(|topic| topic.topic_name.as_str());
+        if let Some(topic) = there.find(|topic| starts.contains_key(*topic)) {
+            let queue = &create.queue;
+            return Err(Failure::failed(format!(
+                "{queue} is a queue of {topic} already; --reset has it begin anew"
+            )));
+        }
+    }
     if !configs.is_empty() {
         let configs: Vec<_> = configs
             .iter()
