@@ -14,6 +14,7 @@
 )]
 
 mod acks;
+mod api_versions;
 mod configs;
 mod groups;
 mod heartbeats;
@@ -45,6 +46,7 @@ fn families() -> Vec<Family> {
         groups::families(),
         offsets::families(),
         configs::families(),
+        api_versions::families(),
     ]
     .concat()
 }
