@@ -37,6 +37,7 @@ mod hostile;
 mod metrics;
 mod sessions;
 
+const UNKNOWN_TOPIC: i16 = 3;
 const INVALID_CONFIG: i16 = 40;
 const INVALID_REQUEST: i16 = 42;
 const UNKNOWN_MEMBER_ID: i16 = 25;
