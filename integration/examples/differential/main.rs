@@ -31,6 +31,7 @@ use ratel_integration::differential::{Difference, Expected, compare};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
+use crate::worker::Worker;
 use crate::world::{Carrier, Family, Scenario, Step, World};
 
 /// The scenarios that run at once.
@@ -179,14 +180,11 @@ async fn outcome(pair: Pair) -> Result<(Vec<Difference>, Vec<Step>), String> {
 async fn run(arguments: Arguments) -> Result<bool, String> {
     let mut expected = Expected::read(EXPECTED, EXPLAINED)?;
     for addr in [arguments.kafka, arguments.ratel] {
-        World::new(
-            addr,
-            &format!("d{}-", std::process::id()),
-            1,
-            Carrier::Fetch,
-        )
-        .wake()
-        .await;
+        let unique = format!("d{}-", std::process::id());
+        let mut world = World::new(addr, &unique, 1, Carrier::Fetch);
+        world.wake().await;
+        let mut worker = Worker::with_records(&mut world, &[1]).await;
+        worker.open_for_records(&world).await;
     }
     let (mut scenarios, mut steps, mut on_purpose, mut unexplained) = (0, 0, 0, 0);
     for pair in start(&arguments) {

@@ -75,10 +75,7 @@ async fn some_done(world: &mut World) -> (Worker, RawClient) {
     let mut worker = Worker::with_records(world, &[10]).await;
     world.make_topic("u", 2).await;
     world.join("g", "m", &["t", "u"], 3).await;
-    let topics = vec![wanted(world, "t", &[0])];
-    let request = worker.request(world).with_topics(topics);
-    worker.client.send(1, &request).await;
-    worker.epoch = 1;
+    worker.open_for_records(world).await;
     let done = ratel_protocol::messages::ShareAcknowledgeRequest::default()
         .with_group_id(Some(world.group("g")))
         .with_member_id(Some("m".into()))

@@ -131,6 +131,23 @@ impl Worker {
             .await
     }
 
+    /// Open a session anew until it gives records of topic `t`: a server that has just started
+    /// gives none at first.
+    pub async fn open_for_records(&mut self, world: &World) {
+        for _ in 0..20 {
+            self.epoch = 0;
+            let topics = vec![wanted(world, "t", &[0])];
+            let request = self.request(world).with_topics(topics);
+            let answer = self.client.send(1, &request).await;
+            let mut partitions = answer.responses.iter().flat_map(|topic| &topic.partitions);
+            if partitions.any(|partition| !partition.acquired_records.is_empty()) {
+                self.epoch = 1;
+                return;
+            }
+        }
+        panic!("no records come");
+    }
+
     /// Fetch what comes within a second.
     pub async fn more(&mut self, world: &World, step: &str) -> ShareFetchResponse {
         self.fetch(world, step, |request| request.with_max_wait_ms(1000))

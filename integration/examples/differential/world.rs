@@ -339,7 +339,7 @@ impl World {
     }
 
     /// Wait until the server's coordinator is there: it makes its topics when it is first asked.
-    pub async fn wake(&mut self) {
+    pub async fn wake(&self) {
         let mut client = self.connect().await;
         let request =
             FindCoordinatorRequest::default().with_coordinator_keys(vec![self.name("g").into()]);
@@ -354,8 +354,6 @@ impl World {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        self.make_topic("t", 1).await;
-        self.join("g", "m", &["t"], 1).await;
     }
 
     /// A heartbeat of a member.
