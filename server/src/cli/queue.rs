@@ -32,13 +32,13 @@ there are no queues yet; a share group's first member makes its own, or make one
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 Examples:
-  ratel queue create jobs --topic orders     a queue of all that is in the topic and comes
-  ratel queue stats jobs                     what is ready, leased, delayed, dead
-  ratel queue peek jobs -n 3                 its first records, which stay where they are
-  ratel queue redrive jobs --all             dead letters go home
+  ratel queue create jobs --topic orders   a queue of what is there and comes
+  ratel queue stats jobs                   what is ready, leased, delayed, dead
+  ratel queue peek jobs -n 3               its first records, which stay there
+  ratel queue redrive jobs --all           dead letters go home
 
-Workers are members of the share group of the same name, with any client that has them: Kafka's
-Java client, confluent-kafka, franz-go.")]
+Workers are members of the share group of the same name, with any client that
+has them: Kafka's Java client, confluent-kafka, franz-go.")]
 pub(super) enum QueueVerb {
     /// List queues, with what is in them
     Ls {

@@ -21,9 +21,10 @@ use super::set::configure;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  ratel queue create jobs --topic orders           of all that is there and comes
+  ratel queue create jobs --topic orders     of all that is there and comes
   ratel queue create jobs --topic orders --from latest
-  ratel queue create jobs --topic orders --set share.record.lock.duration.ms=60000 \\
+  ratel queue create jobs --topic orders \\
+      --set share.record.lock.duration.ms=60000 \\
       --set errors.deadletterqueue.topic.name=orders.dead")]
 pub(in crate::cli) struct Create {
     /// The queue: the share group's id

@@ -29,11 +29,11 @@ const WATCH_EVERY: Duration = Duration::from_millis(250);
 #[command(group = clap::ArgGroup::new("task").required(true))]
 #[command(after_help = "\
 Examples:
-  ratel queue redrive jobs --all --dry-run         how many would come home
-  ratel queue redrive jobs --at 0:17               one, by its place in the dead-letter topic
+  ratel queue redrive jobs --all --dry-run   how many would come home
+  ratel queue redrive jobs --at 0:17         one, by its dead letter's place
   ratel queue redrive jobs --reason limit --since 1h --rate 100
-  ratel queue redrive --jobs                       what is under way, and what ended lately
-  ratel queue redrive --cancel 3                   then --resume 3 goes on where it stopped")]
+  ratel queue redrive --jobs                 under way, or ended lately
+  ratel queue redrive --cancel 3             then --resume 3 goes on from there")]
 pub(in crate::cli) struct Redrive {
     /// The queue whose dead letters come home
     #[arg(group = "task")]

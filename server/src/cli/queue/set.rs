@@ -21,11 +21,11 @@ const DELETE: i8 = 1;
 #[command(group = clap::ArgGroup::new("change").required(true).multiple(true))]
 #[command(after_help = "\
 Examples:
-  ratel queue set jobs share.record.lock.duration.ms=60000     a lease lasts a minute
+  ratel queue set jobs share.record.lock.duration.ms=60000
   ratel queue set jobs errors.deadletterqueue.topic.name=jobs.dead
-  ratel queue set jobs --unset queue.release.backoff.ms        the server's default again
+  ratel queue set jobs --unset queue.release.backoff.ms
 
-`ratel queue describe` shows what is set, `ratel config keys` what there is.")]
+`ratel queue describe` shows what is set; a wrong value is answered with what it may be.")]
 pub(in crate::cli) struct Set {
     /// The queue: the share group's id
     queue: String,
