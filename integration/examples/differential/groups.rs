@@ -83,6 +83,7 @@ async fn describe(world: &mut World) {
     for group in &mut answer.groups {
         (group.group_epoch, group.assignment_epoch) = (0, 0);
     }
+    answer.groups.sort_by(|a, b| a.group_id.cmp(&b.group_id));
     world.record("several", &answer);
     world
         .send(

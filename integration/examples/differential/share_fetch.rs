@@ -110,9 +110,11 @@ async fn closed(world: &mut World) {
     };
     worker.fetch(world, "close with acks", change).await;
     worker.close(world, "close again").await;
+    pause(500).await;
     worker.open(world).await;
     let change = |request: Request| request.with_share_session_epoch(-1);
     worker.fetch(world, "close with sizes", change).await;
+    pause(500).await;
     worker.open(world).await;
 }
 
