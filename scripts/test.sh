@@ -59,10 +59,12 @@ named() {
     "${tests[@]}" "${arguments[@]}" -- --nocapture
 }
 
-# The names of the test programs in a crate, but for those with a stage of their own.
+# The names of the test programs in a crate, each a file or a folder with a main.rs, but for those
+# with a stage of their own.
 programs() {
-    find "$1/tests" -maxdepth 1 -name '*.rs' -printf '%f\n' 2>/dev/null | sed 's/\.rs$//' |
-        grep -vxE 'tidy|faults|exhaustion|queue_faults|queue_breaks' | sort
+    ls -d "$1"/tests/*.rs "$1"/tests/*/main.rs 2>/dev/null |
+        sed -E 's|/main\.rs$||; s|.*/||; s|\.rs$||' |
+        grep -vxE 'tidy|clients|faults|exhaustion|queue_faults|queue_breaks' | sort
 }
 
 build() {

@@ -148,7 +148,7 @@ async fn a_4_what_cannot_be_described_is_refused_by_its_code() {
         (BROKER, "x", INVALID_REQUEST),
         (8, "2", INVALID_REQUEST),
         (16, "", INVALID_REQUEST),
-        (32, "group", INVALID_REQUEST),
+        (32, "", INVALID_REQUEST),
         (3, "a", INVALID_REQUEST),
     ] {
         let (code, rows) = describe(&mut client, 4, (kind, of), None).await;
@@ -302,7 +302,7 @@ const REFUSED: &[(i8, &str, Changes<'_>, i16)] = &[
         32,
         "g",
         &[("consumer.session.timeout.ms", 0, Some("50000"))],
-        INVALID_REQUEST,
+        INVALID_CONFIG,
     ),
 ];
 
