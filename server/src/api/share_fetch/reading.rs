@@ -142,7 +142,11 @@ impl<'a> Reading<'a> {
             }
             if places.is_empty() {
                 // All that was leased was given back: the log was cut meanwhile.
-                continue;
+                let others_first = tokio::task::yield_now();
+                match self.terms.deadline.limit(others_first).await {
+                    Some(()) => continue,
+                    None => return Vec::new(),
+                }
             }
             places.iter().for_each(Waiter::pass_on);
             if !poll.wait(self.terms.deadline).await {
