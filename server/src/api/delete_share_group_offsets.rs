@@ -5,7 +5,7 @@
 //! UNKNOWN_TOPIC_OR_PARTITION. What was leased is nobody's any more; whoever joins afterwards
 //! begins where the group's configuration says. Durable when answered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -55,7 +55,7 @@ impl Api for DeleteShareGroupOffsets {
 }
 
 /// The queues of a group, by topic.
-type Queues = BTreeMap<TopicId, Vec<PartitionId>>;
+type Queues = BTreeMap<TopicId, BTreeSet<PartitionId>>;
 
 async fn delete(
     cx: &Context,
@@ -114,7 +114,7 @@ async fn queues(cx: &Context, group: &Arc<str>) -> Result<Queues, ErrorCode> {
     let surveyed = cx.broker.shares.survey(Some(group.clone())).await?;
     let surveyed = surveyed.into_iter().map(|(key, _)| key.partition);
     for partition in partitions_of(&listed.topics).chain(surveyed) {
-        queues.entry(partition.topic).or_default().push(partition);
+        queues.entry(partition.topic).or_default().insert(partition);
     }
     Ok(queues)
 }
