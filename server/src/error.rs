@@ -18,6 +18,10 @@ pub fn code(error: &StorageError) -> ErrorCode {
         StorageError::InvalidTimestamp(_) => ErrorCode::InvalidTimestamp,
         StorageError::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
         StorageError::ProducerFenced { .. } => ErrorCode::InvalidProducerEpoch,
+        StorageError::InvalidTransaction { .. } => ErrorCode::InvalidTxnState,
+        StorageError::CoordinatorFenced { .. } => ErrorCode::TransactionCoordinatorFenced,
+        // What every client tries again, until one of them ends.
+        StorageError::TooManyTransactions { .. } => ErrorCode::NotEnoughReplicas,
         StorageError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
         StorageError::DiskFull
         | StorageError::TooManyFiles
@@ -140,6 +144,22 @@ mod tests {
                 },
                 47,
             ),
+            (
+                StorageError::InvalidTransaction {
+                    producer_id,
+                    why: "",
+                },
+                48,
+            ),
+            (
+                StorageError::CoordinatorFenced {
+                    producer_id,
+                    current: 2,
+                    found: 1,
+                },
+                52,
+            ),
+            (StorageError::TooManyTransactions { limit }, 19),
             (StorageError::OffsetOutOfRange { offset, start, end }, 1),
             (StorageError::Corrupt { partition, detail }, 2),
             (StorageError::DiskFull, 56),

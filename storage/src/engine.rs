@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 use crate::batch::Batch;
 use crate::disk::File;
+use crate::transaction::{AbortedTransaction, Beginning, Guard, Marker, Verification};
 use crate::{LogSettings, Offset, PartitionId, Position, StorageError};
 
 /// An answer that is here, or comes later. Order is fixed when the call returns; only the
@@ -64,7 +65,11 @@ pub enum Durability {
 pub enum Origin {
     /// A producer on the network: every rule applies.
     Client,
-    /// A coordinator: no size or timestamp rules, control batches allowed.
+    /// A producer on the network whose transaction holds this partition: its coordinator said so
+    /// after [`Partition::verify`] gave the guard (T-18).
+    Verified(Guard),
+    /// A coordinator: no size or timestamp rules, no guard; control batches allowed. What it
+    /// writes for a producer has no sequence.
     Coordinator,
 }
 
@@ -285,6 +290,30 @@ pub trait Partition: Send + Sync + 'static {
         durability: Durability,
         now_ms: i64,
     ) -> Pending<Appended>;
+
+    /// Ask to write the first batch of a transaction (T-18). What it gives holds until the log
+    /// has seen an end of a transaction of the same producer.
+    ///
+    /// # Errors
+    /// [`StorageError::ProducerFenced`] if the log has seen a higher epoch.
+    fn verify(&self, beginning: &Beginning, now_ms: i64) -> Result<Verification, StorageError>;
+
+    /// Append the end of a producer's transaction (T-11, T-12). One that is open in this log ends
+    /// there; a marker that comes again is written again, and changes nothing.
+    ///
+    /// `ProducerFenced` when the epoch is too low for the transaction version,
+    /// `CoordinatorFenced` when the coordinator was replaced.
+    fn append_marker(
+        &self,
+        marker: &Marker,
+        durability: Durability,
+        now_ms: i64,
+    ) -> Pending<Appended>;
+
+    /// The aborted transactions of which something lies in `from..to`, in the order of their
+    /// markers (F-4). All of them, if `to` is not above the last stable offset; some that lie
+    /// further on may be among them.
+    fn aborted(&self, from: Offset, to: Offset) -> Pending<Vec<AbortedTransaction>>;
 
     /// Read whole batches. `Ready` when they are at hand; `Later` when they must be verified or
     /// fetched first.

@@ -49,6 +49,27 @@ pub enum StorageError {
         /// The batch's epoch.
         found: i16,
     },
+    /// A batch that fits no transaction, or misses the one it belongs to (P-20, T-18).
+    InvalidTransaction {
+        /// The producer.
+        producer_id: i64,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// A marker of a coordinator that was replaced (T-12).
+    CoordinatorFenced {
+        /// The producer.
+        producer_id: i64,
+        /// The coordinator epoch that the log has seen.
+        current: i32,
+        /// The marker's.
+        found: i32,
+    },
+    /// So many producers have open transactions in this log that it takes no other producer.
+    TooManyTransactions {
+        /// How many it remembers at most.
+        limit: usize,
+    },
     /// An offset below the log's start or above its end (F-6, D-1).
     OffsetOutOfRange {
         /// What was asked for.
@@ -108,6 +129,22 @@ impl fmt::Display for StorageError {
             } => write!(
                 f,
                 "producer {producer_id} sent epoch {found}, the log has seen {current}"
+            ),
+            Self::InvalidTransaction { producer_id, why } => {
+                write!(f, "producer {producer_id}: {why}")
+            }
+            Self::CoordinatorFenced {
+                producer_id,
+                current,
+                found,
+            } => write!(
+                f,
+                "a marker for producer {producer_id} has coordinator epoch {found}, \
+                 the log has seen {current}"
+            ),
+            Self::TooManyTransactions { limit } => write!(
+                f,
+                "the log remembers {limit} producers, and all have open transactions"
             ),
             Self::OffsetOutOfRange { offset, start, end } => {
                 write!(f, "offset {offset} is outside {start}..={end}")

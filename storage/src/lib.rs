@@ -14,6 +14,7 @@ mod log;
 mod mmap;
 pub mod record;
 mod settings;
+pub mod transaction;
 mod walk;
 
 pub use batch::{Batch, BatchBuilder, BatchHeader};
@@ -26,4 +27,5 @@ pub use ids::{Offset, PartitionId, Position, TopicId};
 pub use local::{LocalEngine, LocalOptions};
 pub use record::{Record, records};
 pub use settings::{LogSettings, TimestampType, Validation};
+pub use transaction::{AbortedTransaction, Guard, Marker, Outcome, Producer, Verification};
 pub use walk::{BatchAt, Batches};

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
+use ratel_storage::transaction::Beginning;
 use ratel_storage::{
-    Appended, Batch, Bound, Durability, Engine, LogSettings, Offset, Offsets, Origin, Partition,
-    PartitionId, Pending, ProducerSummary, Read, ReadRequest, Slice, StorageError, TimeQuery,
-    TimedOffset, TopicId, Watch,
+    AbortedTransaction, Appended, Batch, Bound, Durability, Engine, LogSettings, Marker, Offset,
+    Offsets, Origin, Partition, PartitionId, Pending, ProducerSummary, Read, ReadRequest, Slice,
+    StorageError, TimeQuery, TimedOffset, TopicId, Verification, Watch,
 };
 use tokio::sync::{Notify, oneshot};
 
@@ -129,6 +130,24 @@ impl Partition for TestPartition {
                 Pending::ready(Ok(appended))
             }
         }
+    }
+
+    fn verify(&self, _: &Beginning, _now_ms: i64) -> Result<Verification, StorageError> {
+        Ok(Verification::Open)
+    }
+
+    fn append_marker(
+        &self,
+        marker: &Marker,
+        durability: Durability,
+        now_ms: i64,
+    ) -> Pending<Appended> {
+        let batch = marker.to_batch(now_ms);
+        self.append(&batch, Origin::Coordinator, durability, now_ms)
+    }
+
+    fn aborted(&self, _from: Offset, _to: Offset) -> Pending<Vec<AbortedTransaction>> {
+        Pending::ready(Ok(Vec::new()))
     }
 
     fn read(&self, request: ReadRequest) -> Pending<Read> {

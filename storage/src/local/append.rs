@@ -12,15 +12,51 @@ use crate::disk::Open;
 use crate::local::lock;
 use crate::local::partition::LocalPartition;
 use crate::log::index::Index;
+use crate::log::producers::{Sent, producer_of};
 use crate::log::segment;
+use crate::log::transactions::Effect;
 use crate::log::writer::{Active, Head, Writer};
 use crate::log::{Place, Written, checks};
-use crate::{Appended, Batch, Durability, LogSettings, Offset, Origin, StorageError};
+use crate::{
+    Appended, Batch, Durability, LogSettings, Marker, Offset, Origin, Producer, StorageError,
+};
 
 /// A batch in the file, and what its answer waits for.
 pub(super) enum Step {
     Done(Appended),
     Waits(Appended, oneshot::Receiver<Result<(), StorageError>>),
+}
+
+/// What a batch is to the producer's state.
+enum Entry {
+    /// Records of this origin.
+    Data(Origin),
+    /// The end of a transaction.
+    Marker(Marker),
+}
+
+fn remember(
+    writer: &mut Writer,
+    header: &BatchHeader,
+    entry: &Entry,
+    base: Offset,
+    now_ms: i64,
+) -> Effect {
+    match entry {
+        Entry::Marker(marker) => {
+            let Producer { id, epoch } = marker.producer;
+            writer.verifications.ended(id, epoch);
+            writer
+                .producers
+                .apply_marker(marker, header.max_timestamp, now_ms)
+        }
+        Entry::Data(_) => {
+            if header.is_transactional() {
+                writer.verifications.written(header.producer_id);
+            }
+            writer.producers.apply(header, base, now_ms)
+        }
+    }
 }
 
 impl LocalPartition {
@@ -32,18 +68,47 @@ impl LocalPartition {
         now_ms: i64,
     ) -> Result<Step, StorageError> {
         let settings = self.settings();
-        match origin {
-            Origin::Client => checks::check_client(batch, &settings, now_ms)?,
-            Origin::Coordinator => checks::check_segment(batch.header(), &settings)?,
-        }
+        let entry = match origin {
+            Origin::Client | Origin::Verified(_) => {
+                checks::check_client(batch, &settings, now_ms)?;
+                Entry::Data(origin)
+            }
+            Origin::Coordinator => {
+                checks::check_segment(batch.header(), &settings)?;
+                Marker::from_batch(batch).map_or(Entry::Data(origin), Entry::Marker)
+            }
+        };
+        self.write(batch, &entry, durability, now_ms, &settings)
+    }
+
+    pub(super) fn append_marker_now(
+        &self,
+        marker: &Marker,
+        durability: Durability,
+        now_ms: i64,
+    ) -> Result<Step, StorageError> {
+        let settings = self.settings();
+        let batch = marker.to_batch(now_ms);
+        let entry = Entry::Marker(*marker);
+        self.write(&batch, &entry, durability, now_ms, &settings)
+    }
+
+    fn write(
+        &self,
+        batch: &Batch,
+        entry: &Entry,
+        durability: Durability,
+        now_ms: i64,
+        settings: &LogSettings,
+    ) -> Result<Step, StorageError> {
         let mut head = Head::new(batch, settings.timestamp_type, now_ms);
         let mut writer = lock(&self.writer);
         self.shared.health.check_open()?;
         let leader_epoch = self.check_writable()?;
-        if let Some(sent) = writer.producers.check(batch.header())? {
+        if let Some(sent) = self.check_producer(&mut writer, batch.header(), entry)? {
             return Ok(self.duplicate(sent.base, sent.end, durability));
         }
-        self.make_room(&mut writer, batch.header(), &settings, now_ms)?;
+        self.make_room(&mut writer, batch.header(), settings, now_ms)?;
         let base = writer.end;
         head.place(base, leader_epoch);
         let active = writer
@@ -63,12 +128,13 @@ impl LocalPartition {
         }
         active.size += batch.header().bytes as u64;
         writer.end = base.plus(i64::from(batch.header().last_offset_delta) + 1);
-        self.remember(&mut writer, batch.header(), base, now_ms);
+        let effect = remember(&mut writer, batch.header(), entry, base, now_ms);
         let written = Written {
             place,
             header: batch.header(),
             max_timestamp: head.max_timestamp,
             leader_epoch,
+            effect,
             wait_for_sync: durability == Durability::Synced,
             index_interval_bytes: settings.index_interval_bytes,
             now_ms,
@@ -80,7 +146,7 @@ impl LocalPartition {
             start_offset: Offset::ZERO,
             duplicate: false,
         };
-        Ok(self.publish(&written, appended, &settings))
+        Ok(self.publish(&written, appended, settings))
     }
 
     /// Why nothing can be appended, or the epoch to append in.
@@ -96,14 +162,39 @@ impl LocalPartition {
         }
     }
 
-    fn remember(&self, writer: &mut Writer, header: &BatchHeader, base: Offset, now_ms: i64) {
+    /// Whether the producer may write this, and room for it. `Some` when it is here already.
+    fn check_producer(
+        &self,
+        writer: &mut Writer,
+        header: &BatchHeader,
+        entry: &Entry,
+    ) -> Result<Option<Sent>, StorageError> {
         if header.producer_id < 0 {
-            return;
+            return Ok(None);
         }
-        if !writer.producers.contains(header.producer_id) {
-            writer.producers.limit(self.shared.options.producers_max);
+        match entry {
+            Entry::Marker(marker) => writer.producers.check_marker(marker)?,
+            Entry::Data(Origin::Coordinator) => {
+                writer.producers.check_epoch(producer_of(header))?;
+            }
+            Entry::Data(origin) => {
+                let guard = match origin {
+                    Origin::Verified(guard) => Some(*guard),
+                    _ => None,
+                };
+                if let Some(sent) = writer.check_client(header, guard)? {
+                    return Ok(Some(sent));
+                }
+            }
         }
-        writer.producers.apply(header, base, now_ms);
+        let limit = self.shared.options.producers_max;
+        let has_room = writer.producers.make_room(header.producer_id, limit);
+        // An end of a transaction is never refused, whether or not it is remembered.
+        if has_room || matches!(entry, Entry::Marker(_)) {
+            Ok(None)
+        } else {
+            Err(StorageError::TooManyTransactions { limit })
+        }
     }
 
     /// Show a batch that was written, to whom it may be shown (DC8).

@@ -199,6 +199,7 @@ pub(crate) fn is_clean(clean: Option<&Bytes>, checkpoint: Option<&Bytes>) -> boo
 mod tests {
     use super::*;
     use crate::disk_memory::MemoryDisk;
+    use crate::local::checkpoint;
 
     /// Version 1 is out in the world: its bytes never change.
     #[test]
@@ -228,8 +229,11 @@ mod tests {
         let disk = MemoryDisk::new();
         let root = Path::new("");
         disk.create_dir(Path::new("topics")).unwrap();
-        for (name, magic) in [(BOOT, BOOT_MAGIC), (CHECKPOINT, b"ratelckp")] {
-            let newer = seal(begin(magic, VERSION + 1));
+        for (name, magic, version) in [
+            (BOOT, BOOT_MAGIC, VERSION),
+            (CHECKPOINT, b"ratelckp", checkpoint::VERSION),
+        ] {
+            let newer = seal(begin(magic, version + 1));
             files::replace(&disk, Path::new(name), &newer).unwrap();
             let error = start(&disk, root, "boot").unwrap_err();
             assert!(error.to_string().contains("newer version"), "{error}");

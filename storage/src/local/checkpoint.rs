@@ -10,17 +10,20 @@ use bytes::Bytes;
 use crate::local::fields::{Fields, HEAD_BYTES, begin, check_head};
 use crate::log::Place;
 use crate::log::epochs::Epochs;
-use crate::log::producers::{Producer, Sent};
+use crate::log::producers::{Remembered, Sent};
 use crate::log::segment::Facts;
 use crate::{Offset, PartitionId};
 
 const MAGIC: &[u8; 8] = b"ratelckp";
-const VERSION: u16 = 1;
+pub(crate) const VERSION: u16 = 2;
+/// The version that knew no transactions: its sections end with the sentence.
+const VERSION_BEFORE: u16 = 1;
 /// Length and CRC in front of each section.
 const FRAME_BYTES: usize = 8;
 const SEGMENT_BYTES: usize = 48;
 const EPOCH_BYTES: usize = 12;
 const PRODUCER_BYTES: usize = 27;
+const TRANSACTION_BYTES: usize = 36;
 
 /// What the checkpoint holds of one partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +39,9 @@ pub(crate) struct Section {
     /// The leader epochs up to there.
     pub epochs: Epochs,
     /// The producers as of there.
-    pub producers: Vec<(i64, Producer)>,
+    pub producers: Vec<(i64, Remembered)>,
+    /// Where the open transactions of these producers begin, in order.
+    pub transactions: Vec<Place>,
     /// Why the partition is read-only.
     pub damage: Option<String>,
 }
@@ -51,17 +56,41 @@ impl Section {
             segments: Vec::new(),
             epochs: Epochs::default(),
             producers: Vec::new(),
+            transactions: Vec::new(),
             damage: None,
         }
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
+        self.encode_before(out);
+        let known: Vec<_> = self
+            .producers
+            .iter()
+            .filter(|(_, p)| p.coordinator_epoch != -1 || p.transaction.is_some())
+            .collect();
+        put_count(out, known.len());
+        for (id, producer) in known {
+            let first = producer.transaction.unwrap_or(Offset::new(-1));
+            let at = self.transactions.binary_search_by_key(&first, |p| p.offset);
+            let place = at.map_or(
+                Place {
+                    offset: first,
+                    ..Place::default()
+                },
+                |at| self.transactions[at],
+            );
+            put_i64(out, *id);
+            out.extend_from_slice(&producer.coordinator_epoch.to_be_bytes());
+            put_place(out, place);
+        }
+    }
+
+    /// What version 1 had.
+    fn encode_before(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.id.topic.as_u128().to_be_bytes());
         out.extend_from_slice(&self.id.index.to_be_bytes());
         put_i64(out, self.start.get());
-        put_i64(out, self.end.offset.get());
-        put_i64(out, self.end.segment.get());
-        out.extend_from_slice(&self.end.position.to_be_bytes());
+        put_place(out, self.end);
         put_count(out, self.segments.len());
         for facts in &self.segments {
             put_i64(out, facts.base.get());
@@ -93,11 +122,7 @@ impl Section {
             index: fields.i32()?,
         };
         let start = offset(&mut fields)?;
-        let end = Place {
-            offset: offset(&mut fields)?,
-            segment: offset(&mut fields)?,
-            position: fields.u64()?,
-        };
+        let end = place(&mut fields)?;
         let segments = (0..fields.count(SEGMENT_BYTES)?)
             .map(|_| facts(&mut fields))
             .collect::<Option<_>>()?;
@@ -111,15 +136,40 @@ impl Section {
             .collect::<Option<_>>()?;
         let damage = fields.count(1)?;
         let damage = String::from_utf8_lossy(fields.bytes(damage)?).into_owned();
-        Some(Self {
+        let mut section = Self {
             id,
             start,
             end,
             segments,
             epochs,
             producers,
+            transactions: Vec::new(),
             damage: (!damage.is_empty()).then_some(damage),
-        })
+        };
+        if !fields.0.is_empty() {
+            section.decode_transactions(&mut fields)?;
+        }
+        Some(section)
+    }
+
+    fn decode_transactions(&mut self, fields: &mut Fields<'_>) -> Option<()> {
+        for _ in 0..fields.count(TRANSACTION_BYTES)? {
+            let id = fields.i64()?;
+            let coordinator_epoch = fields.i32()?;
+            let first = place(fields)?;
+            let at = self
+                .producers
+                .binary_search_by_key(&id, |(id, _)| *id)
+                .ok()?;
+            let (_, producer) = &mut self.producers[at];
+            producer.coordinator_epoch = coordinator_epoch;
+            if first.offset >= Offset::ZERO {
+                producer.transaction = Some(first.offset);
+                self.transactions.push(first);
+            }
+        }
+        self.transactions.sort_unstable_by_key(|place| place.offset);
+        Some(())
     }
 }
 
@@ -127,12 +177,18 @@ fn put_i64(out: &mut Vec<u8>, value: i64) {
     out.extend_from_slice(&value.to_be_bytes());
 }
 
+fn put_place(out: &mut Vec<u8>, place: Place) {
+    put_i64(out, place.offset.get());
+    put_i64(out, place.segment.get());
+    out.extend_from_slice(&place.position.to_be_bytes());
+}
+
 fn put_count(out: &mut Vec<u8>, count: usize) {
     let count = u32::try_from(count).expect("what is counted here has limits far below 2^32");
     out.extend_from_slice(&count.to_be_bytes());
 }
 
-fn put_producer(out: &mut Vec<u8>, id: i64, producer: &Producer) {
+fn put_producer(out: &mut Vec<u8>, id: i64, producer: &Remembered) {
     put_i64(out, id);
     out.extend_from_slice(&producer.epoch.to_be_bytes());
     put_i64(out, producer.last_timestamp);
@@ -150,6 +206,14 @@ fn offset(fields: &mut Fields<'_>) -> Option<Offset> {
     fields.i64().map(Offset::new)
 }
 
+fn place(fields: &mut Fields<'_>) -> Option<Place> {
+    Some(Place {
+        offset: offset(fields)?,
+        segment: offset(fields)?,
+        position: fields.u64()?,
+    })
+}
+
 fn facts(fields: &mut Fields<'_>) -> Option<Facts> {
     Some(Facts {
         base: offset(fields)?,
@@ -161,9 +225,9 @@ fn facts(fields: &mut Fields<'_>) -> Option<Facts> {
     })
 }
 
-fn producer(fields: &mut Fields<'_>) -> Option<(i64, Producer)> {
+fn producer(fields: &mut Fields<'_>) -> Option<(i64, Remembered)> {
     let id = fields.i64()?;
-    let mut producer = Producer::new(fields.i16()?, fields.i64()?, fields.i64()?);
+    let mut producer = Remembered::new(fields.i16()?, fields.i64()?, fields.i64()?);
     for _ in 0..fields.u8()? {
         producer.push(Sent {
             first: fields.i32()?,
@@ -226,7 +290,9 @@ impl Checkpoint {
 /// # Errors
 /// Why nothing in the file can be used.
 pub(crate) fn sections(bytes: &Bytes) -> Result<HashMap<PartitionId, Bytes>, &'static str> {
-    check_head(bytes, MAGIC, VERSION)?;
+    if check_head(bytes, MAGIC, VERSION_BEFORE).is_err() {
+        check_head(bytes, MAGIC, VERSION)?;
+    }
     let mut rest = bytes.slice(HEAD_BYTES.min(bytes.len())..);
     let mut found = HashMap::new();
     while rest.len() >= FRAME_BYTES {
@@ -266,7 +332,7 @@ mod tests {
         let mut epochs = Epochs::default();
         epochs.note(0, Offset::ZERO);
         epochs.note(3, Offset::new(17));
-        let mut producer = Producer::new(2, 1000, 2000);
+        let mut producer = Remembered::new(2, 1000, 2000);
         for n in 0..7 {
             producer.push(Sent {
                 first: n,
@@ -275,6 +341,8 @@ mod tests {
                 end: Offset::new(i64::from(n) + 1),
             });
         }
+        let mut open = Remembered::new(0, 1, 1);
+        (open.coordinator_epoch, open.transaction) = (4, Some(Offset::new(30)));
         Section {
             id: PartitionId {
                 topic: uuid::Uuid::from_u128(9),
@@ -295,7 +363,12 @@ mod tests {
                 appended_ms: 7,
             }],
             epochs,
-            producers: vec![(5, producer), (6, Producer::new(0, 1, 1))],
+            producers: vec![(5, producer), (6, open)],
+            transactions: vec![Place {
+                offset: Offset::new(30),
+                segment: Offset::new(20),
+                position: 2000,
+            }],
             damage: (index == 1).then(|| "a hole".to_owned()),
         }
     }
@@ -316,13 +389,29 @@ mod tests {
         found
     }
 
-    /// Version 1 is out in the world: its bytes never change.
+    /// What version 1 was made of is out in the world: its bytes never change.
     #[test]
-    fn ft_14_version_1_is_byte_for_byte_what_it_was() {
+    fn ft_14_version_1_is_byte_for_byte_what_it_was_and_still_read() {
+        let mut checkpoint = Checkpoint {
+            bytes: begin(MAGIC, VERSION_BEFORE),
+        };
+        let frame = checkpoint.frame();
+        sample(1).encode_before(&mut checkpoint.bytes);
+        checkpoint.close(frame);
+        let bytes = checkpoint.into_bytes();
+        assert_eq!((bytes.len(), crc32c::crc32c(&bytes)), (340, 3_608_049_877));
+        let mut before = sample(1);
+        before.transactions.clear();
+        before.producers[1].1 = Remembered::new(0, 1, 1);
+        assert_eq!(decoded(bytes), [before]);
+    }
+
+    #[test]
+    fn ft_14_version_2_is_byte_for_byte_what_it_was() {
         let mut checkpoint = Checkpoint::new();
         checkpoint.add(&sample(1));
         let bytes = checkpoint.into_bytes();
-        assert_eq!((bytes.len(), crc32c::crc32c(&bytes)), (340, 3_608_049_877));
+        assert_eq!((bytes.len(), crc32c::crc32c(&bytes)), (380, 2_590_095_820));
     }
 
     #[test]

@@ -8,12 +8,13 @@ use crate::disk::{File, Open};
 use crate::local::checkpoint::Section;
 use crate::local::partition::{LocalPartition, Recovered};
 use crate::local::{Shared, cut, io, start};
-use crate::log::Found;
 use crate::log::epochs::Epochs;
 use crate::log::index::Index;
 use crate::log::recovery::{self, Begin, Walked};
 use crate::log::segment::{self, Segment};
+use crate::log::transactions::{Effect, Transactions};
 use crate::log::writer::Writer;
+use crate::log::{Found, Place};
 use crate::{LogSettings, Offset, PartitionId, Position, StorageError};
 
 /// Open a partition, recovering what a crash left.
@@ -126,6 +127,9 @@ impl<'a> Opening<'a> {
         for (id, producer) in &section.producers {
             self.writer.producers.insert(*id, *producer);
         }
+        for place in &section.transactions {
+            self.found.transactions.note(Effect::Began, *place);
+        }
     }
 
     /// Remove what was dropped before the checkpoint was written: its files were to go a little
@@ -219,6 +223,8 @@ impl<'a> Opening<'a> {
             return Ok(());
         }
         self.found.end = start;
+        self.found.transactions = Transactions::default();
+        self.writer.producers.close_transactions();
         let gone = std::mem::take(&mut self.found.segments);
         self.dropped.extend(gone.iter().map(|segment| segment.base));
         Ok(())
@@ -277,6 +283,8 @@ impl<'a> Opening<'a> {
     fn take_again(&mut self) -> usize {
         self.found.segments.clear();
         self.found.epochs = Epochs::default();
+        self.found.transactions = Transactions::default();
+        self.writer.producers.close_transactions();
         self.begin_at_first();
         self.epoch = 0;
         0
@@ -376,15 +384,23 @@ impl<'a> Opening<'a> {
         let interval = self.settings.index_interval_bytes;
         let (epochs, producers) = (&mut self.found.epochs, &mut self.writer.producers);
         let (limit, now_ms) = (self.shared.options.producers_max, self.shared.opened_ms);
-        let walked = recovery::walk(file, len, begin, |hop| {
+        let transactions = &mut self.found.transactions;
+        let base = segment.base;
+        let walked = recovery::walk(file, len, begin, |hop, marker| {
             let header = &hop.header;
             segment.push(hop.base(), header, header.max_timestamp, interval);
             segment.verified.add(hop.position, hop.next());
             epochs.note(header.leader_epoch, hop.base());
-            if header.producer_id >= 0 && !producers.contains(header.producer_id) {
-                producers.limit(limit);
+            if header.producer_id >= 0 {
+                producers.make_room(header.producer_id, limit);
             }
-            producers.apply(header, hop.base(), now_ms);
+            let place = Place {
+                offset: hop.base(),
+                segment: base,
+                position: hop.position,
+            };
+            let effect = producers.replay(hop, marker, now_ms);
+            segment.aborted.extend(transactions.note(effect, place));
         })?;
         self.found.end = walked.end;
         self.epoch = walked.epoch;

@@ -17,6 +17,7 @@ use crate::local::state::{Doomed, State};
 use crate::local::{Shared, lock};
 use crate::log::writer::Writer;
 use crate::log::{Found, Log, Place};
+use crate::transaction::{AbortedTransaction, Beginning, Marker, Verification};
 use crate::{
     Appended, Batch, Bound, Durability, LogSettings, Offset, Offsets, Origin, Partition,
     PartitionId, ProducerSummary, Read, ReadRequest, StorageError, TimeQuery, TimedOffset, Watch,
@@ -121,6 +122,22 @@ impl LocalPartition {
         self.after(false, woken);
     }
 
+    fn answer(&self, step: Result<Step, StorageError>) -> Pending<Appended> {
+        match step {
+            Ok(Step::Done(appended)) => Pending::ready(Ok(appended)),
+            Ok(Step::Waits(appended, done)) => {
+                let id = self.id;
+                Pending::later(async move {
+                    match done.await {
+                        Ok(outcome) => outcome.map(|()| appended),
+                        Err(_) => Err(StorageError::UnknownPartition(id)),
+                    }
+                })
+            }
+            Err(error) => Pending::ready(Err(error)),
+        }
+    }
+
     /// Ask the flusher to sync what is unsynced, if anything is.
     pub fn request_sync(&self) {
         let mut state = self.state();
@@ -216,19 +233,36 @@ impl Partition for LocalPartition {
         durability: Durability,
         now_ms: i64,
     ) -> Pending<Appended> {
-        match self.append_now(batch, origin, durability, now_ms) {
-            Ok(Step::Done(appended)) => Pending::ready(Ok(appended)),
-            Ok(Step::Waits(appended, done)) => {
-                let id = self.id;
-                Pending::later(async move {
-                    match done.await {
-                        Ok(outcome) => outcome.map(|()| appended),
-                        Err(_) => Err(StorageError::UnknownPartition(id)),
-                    }
-                })
-            }
-            Err(error) => Pending::ready(Err(error)),
+        self.answer(self.append_now(batch, origin, durability, now_ms))
+    }
+
+    fn verify(&self, beginning: &Beginning, now_ms: i64) -> Result<Verification, StorageError> {
+        let mut writer = lock(&self.writer);
+        self.check_usable(&self.state())?;
+        writer.producers.check_epoch(beginning.producer)?;
+        if writer.producers.is_open(beginning.producer) {
+            return Ok(Verification::Open);
         }
+        let limit = self.shared.options.producers_max;
+        let guard = writer.verifications.ask(beginning, limit, now_ms);
+        Ok(Verification::Needed(guard))
+    }
+
+    fn append_marker(
+        &self,
+        marker: &Marker,
+        durability: Durability,
+        now_ms: i64,
+    ) -> Pending<Appended> {
+        self.answer(self.append_marker_now(marker, durability, now_ms))
+    }
+
+    fn aborted(&self, from: Offset, to: Offset) -> Pending<Vec<AbortedTransaction>> {
+        let state = self.state();
+        Pending::ready(
+            self.check_usable(&state)
+                .map(|()| state.log.aborted(from, to)),
+        )
     }
 
     fn read(&self, request: ReadRequest) -> Pending<Read> {

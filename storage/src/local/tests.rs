@@ -13,6 +13,7 @@ mod basics;
 mod model;
 mod recovery;
 mod rules;
+mod transactions;
 
 pub(super) const NOW_MS: i64 = 1_700_000_000_000;
 

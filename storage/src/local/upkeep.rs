@@ -75,7 +75,9 @@ impl LocalEngine {
                 partition.retain(now_ms);
             }
             if expires {
-                lock(&partition.writer).producers.expire(horizon_ms);
+                let mut writer = lock(&partition.writer);
+                writer.producers.expire(horizon_ms);
+                writer.verifications.expire(horizon_ms);
             }
         }
         let rolled = shared.rolled.load(Ordering::Relaxed);
@@ -349,6 +351,7 @@ fn section_of(partition: &LocalPartition, writer: &Writer, state: &State) -> Sec
             .into_iter()
             .map(|(id, producer)| (id, *producer))
             .collect(),
+        transactions: log.transactions().open().collect(),
         damage: log.damage.clone(),
     }
 }

@@ -13,6 +13,8 @@ pub(crate) mod reader;
 pub(crate) mod recovery;
 pub(crate) mod retention;
 pub(crate) mod segment;
+pub(crate) mod transactions;
+pub(crate) mod verifications;
 pub(crate) mod writer;
 
 use std::collections::VecDeque;
@@ -23,7 +25,8 @@ use crate::disk::File;
 use crate::log::epochs::Epochs;
 use crate::log::index::{Entry, Index};
 use crate::log::segment::Segment;
-use crate::{Bound, Offset, Offsets, Position, ReadRequest, StorageError};
+use crate::log::transactions::{Effect, Transactions};
+use crate::{AbortedTransaction, Bound, Offset, Offsets, Position, ReadRequest, StorageError};
 
 /// A batch boundary: an offset and where it lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -47,6 +50,8 @@ pub(crate) struct Written<'a> {
     pub max_timestamp: i64,
     /// Its leader epoch.
     pub leader_epoch: i32,
+    /// What it did to its producer's transaction.
+    pub effect: Effect,
     /// Whether it is shown only once it is synced (acks=all).
     pub wait_for_sync: bool,
     /// The configured index interval.
@@ -100,6 +105,8 @@ pub(crate) struct Found {
     pub end: Offset,
     /// The leader epochs.
     pub epochs: Epochs,
+    /// The transactions that did not end.
+    pub transactions: Transactions,
     /// Why the log is read-only.
     pub damage: Option<String>,
 }
@@ -116,6 +123,7 @@ pub(crate) struct Log {
     /// Batches sent with acks=all that are not synced yet, in order.
     pending: VecDeque<Place>,
     epochs: Epochs,
+    transactions: Transactions,
     /// The epoch of the next append.
     pub leader_epoch: i32,
     /// Since when something is unsynced, wall time, ms.
@@ -128,7 +136,8 @@ pub(crate) struct Log {
 
 impl Log {
     /// A log as it was found, all of it synced. The start may lie inside the first segment.
-    pub fn new(found: Found, leader_epoch: i32) -> Self {
+    pub fn new(mut found: Found, leader_epoch: i32) -> Self {
+        found.transactions.shown(found.end);
         let last = found.segments.last();
         let place = Place {
             offset: found.end,
@@ -143,6 +152,7 @@ impl Log {
             durable: place,
             pending: VecDeque::new(),
             epochs: found.epochs,
+            transactions: found.transactions,
             leader_epoch,
             unsynced_since_ms: None,
             entry_unsynced: None,
@@ -154,11 +164,29 @@ impl Log {
     pub fn offsets(&self) -> Offsets {
         Offsets {
             start: self.start,
-            stable: self.high.offset,
+            stable: self.stable().offset,
             high_watermark: self.high.offset,
             end: self.end.offset,
             leader_epoch: self.leader_epoch,
         }
+    }
+
+    /// The last stable offset: between the start and the high watermark (T-15).
+    fn stable(&self) -> Place {
+        match self.transactions.first() {
+            Some(first) if first.offset < self.start => Place {
+                offset: self.start,
+                segment: self.segments.first().map_or(self.start, |first| first.base),
+                position: 0,
+            },
+            Some(first) if first.offset < self.high.offset => first,
+            _ => self.high,
+        }
+    }
+
+    /// The undecided transactions.
+    pub fn transactions(&self) -> &Transactions {
+        &self.transactions
     }
 
     /// One past the last record, and where it lies.
@@ -235,6 +263,12 @@ impl Log {
             segment: place.segment,
             position: place.position + bytes,
         };
+        if written.effect != Effect::None {
+            let aborted = self.transactions.note(written.effect, place);
+            if let (Some(aborted), Some(segment)) = (aborted, self.segments.last_mut()) {
+                segment.aborted.push(aborted);
+            }
+        }
         self.unsynced_since_ms.get_or_insert(written.now_ms);
         if written.wait_for_sync {
             self.pending.push_back(place);
@@ -274,6 +308,7 @@ impl Log {
         let moved = to.offset > self.high.offset;
         if moved {
             self.high = to;
+            self.transactions.shown(to.offset);
         }
         moved
     }
@@ -321,9 +356,29 @@ impl Log {
     /// How far this bound lets a reader see.
     pub fn bound(&self, bound: Bound) -> Place {
         match bound {
-            Bound::HighWatermark | Bound::Stable | Bound::Below(_) => self.high,
+            Bound::HighWatermark | Bound::Below(_) => self.high,
+            Bound::Stable => self.stable(),
             Bound::End => self.end,
         }
+    }
+
+    /// The aborted transactions of which something lies in `from..to`.
+    pub fn aborted(&self, from: Offset, to: Offset) -> Vec<AbortedTransaction> {
+        let first = self
+            .segments
+            .partition_point(|segment| segment.base <= from)
+            .saturating_sub(1);
+        let mut found = Vec::new();
+        for aborted in self.segments[first..].iter().flat_map(|s| &s.aborted) {
+            if aborted.last_offset >= from && aborted.first_offset < to {
+                found.push(*aborted);
+            }
+            // What ends later began above.
+            if aborted.stable_at_marker >= to {
+                break;
+            }
+        }
+        found
     }
 
     /// Whether `from` lies before the active segment (F-3).

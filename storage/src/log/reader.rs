@@ -10,7 +10,8 @@ use crate::disk::{File, read_exact_at};
 use crate::engine::FileRange;
 use crate::log::Located;
 use crate::log::epochs::Epochs;
-use crate::{Offset, Position, ReadRequest, Slice, StorageError};
+use crate::transaction::MARKER_BYTES_MAX;
+use crate::{Batch, Marker, Offset, Position, ReadRequest, Slice, StorageError};
 
 /// What is at most looked through at once for a batch's header.
 const PROBE_BYTES: u64 = 16 << 10;
@@ -128,6 +129,20 @@ impl<'a> Window<'a> {
             return Err(StorageError::CorruptBatch("reaches past the end"));
         }
         Ok(Some(hop))
+    }
+
+    /// The marker that a batch is, if it is one.
+    ///
+    /// # Errors
+    /// [`StorageError::Io`].
+    pub fn marker(&mut self, hop: &Hop) -> Result<Option<Marker>, StorageError> {
+        if !hop.header.is_control() || hop.header.bytes > MARKER_BYTES_MAX {
+            return Ok(None);
+        }
+        let bytes = self.bytes(hop.position, hop.header.bytes)?;
+        let bytes = Bytes::copy_from_slice(&bytes[..hop.header.bytes.min(bytes.len())]);
+        let batch = Batch::parse(bytes, MARKER_BYTES_MAX).ok();
+        Ok(batch.as_ref().and_then(Marker::from_batch))
     }
 
     /// Whether the CRC of a batch fits, without holding all of it.

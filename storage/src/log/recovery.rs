@@ -7,7 +7,7 @@
 use crate::batch::{BatchHeader, HEADER_BYTES};
 use crate::disk::File;
 use crate::log::reader::{Hop, Window};
-use crate::{Offset, Position, StorageError};
+use crate::{Marker, Offset, Position, StorageError};
 
 /// Where a walk begins and what may stand there.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +35,7 @@ pub(crate) struct Walked {
     pub stop: Option<&'static str>,
 }
 
-/// Walk the batches of `file`, `len` bytes long, and check every one.
+/// Walk the batches of `file`, `len` bytes long, and check every one. Markers are given besides.
 ///
 /// # Errors
 /// [`StorageError::Io`] if it cannot be read.
@@ -43,7 +43,7 @@ pub(crate) fn walk(
     file: &dyn File,
     len: Position,
     begin: Begin,
-    mut visit: impl FnMut(&Hop),
+    mut visit: impl FnMut(&Hop, Option<&Marker>),
 ) -> Result<Walked, StorageError> {
     let mut window = Window::scanning(file, len);
     let mut walked = Walked {
@@ -61,7 +61,7 @@ pub(crate) fn walk(
             }
             Ok(Some(hop)) => {
                 if window.crc_fits(&hop)? {
-                    visit(&hop);
+                    visit(&hop, window.marker(&hop)?.as_ref());
                     walked.position = hop.next();
                     walked.end = hop.end_offset();
                     walked.epoch = hop.header.leader_epoch;

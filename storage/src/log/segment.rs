@@ -7,7 +7,7 @@ use crate::batch::BatchHeader;
 use crate::disk::File;
 use crate::log::index::{Covered, Entry, Index, IndexFile, NO_TIMESTAMP, interval};
 use crate::log::ranges::Ranges;
-use crate::{Offset, Position};
+use crate::{AbortedTransaction, Offset, Position};
 
 /// The path of a segment's file with the given ending: `<20 digits>.log`.
 pub(crate) fn path(dir: &Path, base: Offset, ending: &str) -> PathBuf {
@@ -61,6 +61,8 @@ pub(crate) struct Segment {
     indexed: Position,
     /// How many bytes the index file describes.
     pub index_written: Position,
+    /// The aborted transactions whose markers lie here.
+    pub aborted: Vec<AbortedTransaction>,
     /// The bytes whose CRC was checked, or that were written, since start-up (DC6).
     pub verified: Ranges,
     /// The open file, if it is open.
@@ -82,6 +84,7 @@ impl Segment {
             index: Index::Memory(Vec::new()),
             indexed: 0,
             index_written: 0,
+            aborted: Vec::new(),
             verified: Ranges::default(),
             file: None,
             used: false,

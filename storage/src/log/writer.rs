@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use crate::batch::{BatchHeader, CRC_FROM, HEADER_BYTES};
 use crate::disk::File;
-use crate::log::producers::Producers;
-use crate::{Batch, LogSettings, Offset, Position, TimestampType};
+use crate::log::producers::{Producers, Sent, producer_of};
+use crate::log::verifications::Verifications;
+use crate::{Batch, Guard, LogSettings, Offset, Position, StorageError, TimestampType};
 
 /// The largest segment: positions in an index are 32 bits.
 const SEGMENT_BYTES_MAX: u64 = u32::MAX as u64;
@@ -35,10 +36,47 @@ pub(crate) struct Active {
 pub(crate) struct Writer {
     /// The producers.
     pub producers: Producers,
+    /// Those of them that wait to begin a transaction.
+    pub verifications: Verifications,
     /// The open end; `None` until the first append, and when the file was closed meanwhile.
     pub active: Option<Active>,
     /// One past the last record.
     pub end: Offset,
+}
+
+impl Writer {
+    /// Whether a client's batch may be appended. `Some` when it is here already. `guard` is what
+    /// the producer was given to begin a transaction with.
+    ///
+    /// # Errors
+    /// Those of [`Producers::check`]; [`StorageError::InvalidTransaction`] (T-18, P-20).
+    pub fn check_client(
+        &self,
+        header: &BatchHeader,
+        guard: Option<Guard>,
+    ) -> Result<Option<Sent>, StorageError> {
+        let id = header.producer_id;
+        let sent = self.producers.check(header);
+        if let Ok(Some(_)) | Err(StorageError::ProducerFenced { .. }) = sent {
+            return sent;
+        }
+        if header.is_transactional() {
+            let is_open = self.producers.is_open(producer_of(header));
+            if !is_open && !self.verifications.holds(id, guard) {
+                return Err(StorageError::InvalidTransaction {
+                    producer_id: id,
+                    why: "no transaction of its is open here, and none was verified",
+                });
+            }
+        }
+        let known = self.producers.has_sent(id);
+        self.verifications
+            .check_sequence(id, header.base_sequence, known)?;
+        if sent.is_ok() && !header.is_transactional() {
+            self.producers.check_outside(id)?;
+        }
+        sent
+    }
 }
 
 impl Active {

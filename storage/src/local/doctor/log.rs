@@ -197,11 +197,11 @@ impl Doctor<'_> {
         };
         let synced = section.map_or(Offset::ZERO, |section| section.end.offset);
         let mut batches = 0;
-        let walked = recovery::walk(file, len, begin, |hop| {
+        let walked = recovery::walk(file, len, begin, |hop, marker| {
             batches += 1;
             check.see(hop);
             if hop.base() < synced {
-                producers.apply(&hop.header, hop.base(), 0);
+                producers.replay(hop, marker, 0);
             }
         })?;
         self.report.segments += 1;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::Outcome;
 
 fn header(id: i64, epoch: i16, sequence: i32, count: i32) -> BatchHeader {
     BatchHeader {
@@ -103,9 +104,98 @@ fn the_longest_silent_go_first_when_there_are_too_many() {
     for id in 0..16 {
         producers.apply(&header(id, 0, 0, 1), Offset::ZERO, 100 - id);
     }
-    producers.limit(17);
+    assert!(producers.make_room(99, 17) && producers.make_room(3, 16));
     assert_eq!(producers.by_id.len(), 16);
-    producers.limit(16);
+    assert!(producers.make_room(99, 16));
     assert_eq!(producers.by_id.len(), 14);
-    assert!(!producers.contains(15) && !producers.contains(14) && producers.contains(13));
+    let known = |id| producers.by_id.contains_key(&id);
+    assert!(!known(15) && !known(14) && known(13));
+}
+
+fn transactional(id: i64, epoch: i16, sequence: i32) -> BatchHeader {
+    BatchHeader {
+        attributes: 0x10,
+        ..header(id, epoch, sequence, 1)
+    }
+}
+
+fn marker(id: i64, epoch: i16, coordinator_epoch: i32, transaction_version: u8) -> Marker {
+    Marker {
+        producer: Producer { id, epoch },
+        outcome: Outcome::Abort,
+        coordinator_epoch,
+        transaction_version,
+    }
+}
+
+#[test]
+fn p_18_one_with_an_open_transaction_is_neither_expired_nor_pushed_out() {
+    let mut producers = Producers::default();
+    producers.apply(&transactional(1, 0, 0), Offset::new(5), 1);
+    producers.expire(100);
+    assert_eq!(producers.by_id.len(), 1);
+    assert!(!producers.make_room(2, 1));
+    producers.apply_marker(&marker(1, 0, 0, 0), 1, 1);
+    assert!(producers.make_room(2, 1));
+    assert_eq!(producers.by_id.len(), 0);
+}
+
+#[test]
+fn t_15_the_first_transactional_batch_begins_and_the_marker_ends() {
+    let mut producers = Producers::default();
+    let began = producers.apply(&transactional(1, 0, 0), Offset::new(5), 1);
+    assert_eq!(began, Effect::Began);
+    let more = producers.apply(&transactional(1, 0, 1), Offset::new(6), 1);
+    assert_eq!(more, Effect::None);
+    assert_eq!(
+        producers.summaries()[0].transaction_start,
+        Some(Offset::new(5))
+    );
+    let ended = Effect::Ended {
+        producer_id: 1,
+        first: Offset::new(5),
+        outcome: Outcome::Abort,
+    };
+    assert_eq!(producers.apply_marker(&marker(1, 0, 4, 0), 7, 1), ended);
+    assert_eq!(producers.summaries()[0].coordinator_epoch, 4);
+    let again = producers.apply_marker(&marker(1, 0, 4, 0), 7, 1);
+    assert_eq!(again, Effect::None);
+    // The same epoch: sequences go on.
+    assert_eq!(producers.check(&transactional(1, 0, 2)).unwrap(), None);
+}
+
+#[test]
+fn t_12_an_older_marker_and_an_older_coordinator_are_fenced() {
+    let mut producers = Producers::default();
+    assert!(producers.check_marker(&marker(1, 3, 0, 0)).is_ok());
+    producers.apply(&transactional(1, 3, 0), Offset::new(5), 1);
+    let fenced = |producers: &Producers, marker| {
+        let refused = producers.check_marker(&marker);
+        matches!(refused, Err(StorageError::ProducerFenced { .. }))
+    };
+    assert!(fenced(&producers, marker(1, 2, 0, 1)));
+    assert!(!fenced(&producers, marker(1, 3, 0, 1)));
+    assert!(
+        fenced(&producers, marker(1, 3, 0, 2)),
+        "one of the transaction before"
+    );
+    assert!(!fenced(&producers, marker(1, 4, 0, 2)));
+    producers.apply_marker(&marker(1, 4, 6, 2), 7, 1);
+    assert!(!fenced(&producers, marker(1, 4, 6, 2)), "it comes again");
+    let refused = producers.check_marker(&marker(1, 5, 5, 2));
+    assert!(matches!(
+        refused,
+        Err(StorageError::CoordinatorFenced {
+            producer_id: 1,
+            current: 6,
+            found: 5
+        })
+    ));
+    // Another epoch: sequences begin anew.
+    assert_eq!(refused_sequence(&producers, 1), (0, 1));
+    assert_eq!(producers.check(&transactional(1, 4, 0)).unwrap(), None);
+}
+
+fn refused_sequence(producers: &Producers, sequence: i32) -> (i32, i32) {
+    refused(producers, &transactional(1, 4, sequence))
 }

@@ -1,0 +1,285 @@
+//! Transactions in one log: what opens, what ends, how far it is stable, what was aborted.
+
+use super::*;
+use crate::transaction::Beginning;
+use crate::{AbortedTransaction, Marker, Outcome, Producer, Verification};
+
+fn producer(id: i64, epoch: i16) -> Producer {
+    Producer { id, epoch }
+}
+
+fn of(producer: Producer, sequence: i32, transactional: bool) -> Batch {
+    let mut builder = BatchBuilder::new(NOW_MS).producer(producer.id, producer.epoch, sequence);
+    if transactional {
+        builder = builder.transactional();
+    }
+    builder.record(None, Some(format!("{}/{sequence}", producer.id).as_bytes()));
+    builder.build().unwrap()
+}
+
+fn ask(
+    log: &Arc<dyn Partition>,
+    producer: Producer,
+    first_sequence: i32,
+    bumps_epoch: bool,
+) -> Result<Verification, StorageError> {
+    let beginning = Beginning {
+        producer,
+        first_sequence,
+        bumps_epoch,
+    };
+    log.verify(&beginning, NOW_MS)
+}
+
+/// Write in a transaction, verified first if that is needed.
+fn write(log: &Arc<dyn Partition>, producer: Producer, sequence: i32) -> i64 {
+    let origin = match ask(log, producer, sequence, false).unwrap() {
+        Verification::Open => Origin::Client,
+        Verification::Needed(guard) => Origin::Verified(guard),
+    };
+    let batch = of(producer, sequence, true);
+    let appended = wait(log.append(&batch, origin, Durability::Written, NOW_MS));
+    appended.unwrap().base_offset.get()
+}
+
+fn plain(log: &Arc<dyn Partition>) -> i64 {
+    let appended = append(log, &batch(&["plain"]), Durability::Written);
+    appended.unwrap().base_offset.get()
+}
+
+fn marker(producer: Producer, outcome: Outcome) -> Marker {
+    Marker {
+        producer,
+        outcome,
+        coordinator_epoch: 0,
+        transaction_version: 0,
+    }
+}
+
+fn end(log: &Arc<dyn Partition>, producer: Producer, outcome: Outcome) -> i64 {
+    let marker = marker(producer, outcome);
+    let appended = wait(log.append_marker(&marker, Durability::Synced, NOW_MS));
+    appended.unwrap().base_offset.get()
+}
+
+fn stable(log: &Arc<dyn Partition>) -> i64 {
+    log.offsets().stable.get()
+}
+
+fn aborted(log: &Arc<dyn Partition>, from: i64, to: i64) -> Vec<(i64, i64, i64)> {
+    let found = wait(log.aborted(Offset::new(from), Offset::new(to))).unwrap();
+    let short = |one: &AbortedTransaction| {
+        (
+            one.producer_id,
+            one.first_offset.get(),
+            one.last_offset.get(),
+        )
+    };
+    found.iter().map(short).collect()
+}
+
+/// One past the last offset that a reader of committed records gets.
+fn committed_end(log: &Arc<dyn Partition>, from: i64) -> i64 {
+    let read = wait(log.read(ReadRequest {
+        from: Offset::new(from),
+        max_bytes: 1 << 20,
+        at_least_one: true,
+        bound: Bound::Stable,
+    }));
+    let last = batches(&read.unwrap());
+    let last = last.last().map(|batch| *batch.header());
+    last.map_or(from, |last| {
+        last.base_offset + i64::from(last.last_offset_delta) + 1
+    })
+}
+
+#[test]
+fn t_15_the_last_stable_offset_stands_before_the_oldest_open_transaction() {
+    let log = Rig::new().open(LogSettings::default());
+    let (a, b) = (producer(1, 0), producer(2, 0));
+    plain(&log);
+    assert_eq!(stable(&log), 1);
+    assert_eq!((write(&log, a, 0), write(&log, b, 0)), (1, 2));
+    plain(&log);
+    write(&log, a, 1);
+    assert_eq!((stable(&log), committed_end(&log, 0)), (1, 1));
+    assert_eq!(log.offsets().high_watermark.get(), 5);
+    assert_eq!(end(&log, a, Outcome::Commit), 5);
+    assert_eq!((stable(&log), committed_end(&log, 0)), (2, 2));
+    assert_eq!(end(&log, b, Outcome::Abort), 6);
+    assert_eq!((stable(&log), committed_end(&log, 0)), (7, 7));
+    assert_eq!(aborted(&log, 0, 7), [(2, 2, 6)]);
+    // Once more, and nothing is open: it is written and means nothing (T-12).
+    end(&log, b, Outcome::Abort);
+    assert_eq!((stable(&log), aborted(&log, 0, 8)), (8, vec![(2, 2, 6)]));
+}
+
+#[test]
+fn t_15_what_was_decided_is_shown_once_the_marker_is_durable() {
+    let rig = Rig::new();
+    let log = rig.open(LogSettings::default());
+    let a = producer(1, 0);
+    write(&log, a, 0);
+    rig.disk.hold_syncs();
+    let marker = marker(a, Outcome::Commit);
+    let pending = log.append_marker(&marker, Durability::Synced, NOW_MS);
+    plain(&log);
+    let offsets = log.offsets();
+    assert_eq!((offsets.high_watermark.get(), offsets.stable.get()), (1, 0));
+    rig.disk.release_syncs();
+    wait(pending).unwrap();
+    assert_eq!(stable(&log), 3);
+}
+
+#[test]
+fn t_18_a_transaction_begins_with_its_guard_alone() {
+    let log = Rig::new().open(LogSettings::default());
+    let a = producer(1, 0);
+    let put = |origin, sequence| {
+        let batch = of(a, sequence, true);
+        wait(log.append(&batch, origin, Durability::Written, NOW_MS))
+    };
+    let refused = |outcome| matches!(outcome, Err(StorageError::InvalidTransaction { .. }));
+    assert!(refused(put(Origin::Client, 0)));
+    let Verification::Needed(guard) = ask(&log, a, 0, false).unwrap() else {
+        panic!("nothing is open");
+    };
+    assert!(refused(put(Origin::Client, 0)));
+    // A marker comes in between: the answer of the coordinator is stale.
+    end(&log, a, Outcome::Abort);
+    assert!(refused(put(Origin::Verified(guard), 0)));
+    let Verification::Needed(next) = ask(&log, a, 0, false).unwrap() else {
+        panic!("nothing is open");
+    };
+    assert!(refused(put(Origin::Verified(guard), 0)));
+    assert!(put(Origin::Verified(next), 0).is_ok());
+    assert_eq!(ask(&log, a, 1, false).unwrap(), Verification::Open);
+    assert!(put(Origin::Client, 1).is_ok());
+    assert!(put(Origin::Client, 1).unwrap().duplicate, "P-15");
+    end(&log, a, Outcome::Commit);
+    assert!(put(Origin::Client, 1).unwrap().duplicate, "P-15");
+    assert!(refused(put(Origin::Client, 2)));
+    assert!(matches!(
+        ask(&log, producer(1, -1), 0, false),
+        Err(StorageError::ProducerFenced { .. })
+    ));
+}
+
+#[test]
+fn t_18_and_p_18_sequences_while_a_transaction_begins() {
+    let log = Rig::new().open(LogSettings::default());
+    let put = |producer, sequence, bumps| {
+        let Verification::Needed(guard) = ask(&log, producer, sequence, bumps).unwrap() else {
+            panic!("nothing is open");
+        };
+        let batch = of(producer, sequence, true);
+        let origin = Origin::Verified(guard);
+        wait(log.append(&batch, origin, Durability::Written, NOW_MS))
+    };
+    let out_of_order = |outcome| matches!(outcome, Err(StorageError::OutOfOrderSequence { .. }));
+    assert!(out_of_order(put(producer(1, 0), 4, true)));
+    ask(&log, producer(2, 0), 3, false).unwrap();
+    assert!(out_of_order(put(producer(2, 0), 4, false)));
+    assert!(put(producer(2, 0), 3, false).is_ok());
+}
+
+#[test]
+fn p_20_nothing_outside_of_an_open_transaction() {
+    let log = Rig::new().open(LogSettings::default());
+    let a = producer(1, 0);
+    write(&log, a, 0);
+    let outside = || append(&log, &of(a, 1, false), Durability::Written);
+    assert!(matches!(
+        outside(),
+        Err(StorageError::InvalidTransaction { producer_id: 1, .. })
+    ));
+    end(&log, a, Outcome::Commit);
+    assert!(outside().is_ok());
+}
+
+#[test]
+fn p_7_clients_write_no_markers() {
+    let log = Rig::new().open(LogSettings::default());
+    let batch = marker(producer(1, 0), Outcome::Commit).to_batch(NOW_MS);
+    assert!(matches!(
+        append(&log, &batch, Durability::Written),
+        Err(StorageError::InvalidBatch(_))
+    ));
+}
+
+#[test]
+fn a_coordinator_writes_for_a_producer_without_guard_and_sequence() {
+    let log = Rig::new().open(LogSettings::default());
+    let a = producer(1, 2);
+    for _ in 0..2 {
+        let batch = of(a, -1, true);
+        wait(log.append(&batch, Origin::Coordinator, Durability::Synced, NOW_MS)).unwrap();
+    }
+    assert_eq!(stable(&log), 0);
+    assert_eq!(log.producers()[0].last_sequence, -1);
+    let batch = marker(a, Outcome::Commit).to_batch(NOW_MS);
+    wait(log.append(&batch, Origin::Coordinator, Durability::Synced, NOW_MS)).unwrap();
+    assert_eq!(stable(&log), 3);
+    let late = of(producer(1, 1), -1, true);
+    assert!(matches!(
+        wait(log.append(&late, Origin::Coordinator, Durability::Synced, NOW_MS)),
+        Err(StorageError::ProducerFenced { .. })
+    ));
+}
+
+/// Two aborted, one committed and one open transaction over some segments.
+fn fill(log: &Arc<dyn Partition>) {
+    let all: Vec<_> = (1..=4).map(|id| producer(id, 0)).collect();
+    for sequence in 0..5 {
+        for producer in &all {
+            write(log, *producer, sequence);
+        }
+    }
+    assert_eq!(end(log, all[0], Outcome::Abort), 20);
+    plain(log);
+    assert_eq!(end(log, all[1], Outcome::Commit), 22);
+    for _ in 0..10 {
+        plain(log);
+    }
+    assert_eq!(end(log, all[2], Outcome::Abort), 33);
+    plain(log);
+}
+
+fn check(log: &Arc<dyn Partition>, what: &str) {
+    assert_eq!(stable(log), 3, "{what}");
+    let starts: Vec<_> = log
+        .producers()
+        .iter()
+        .map(|p| p.transaction_start)
+        .collect();
+    let expected = [None, None, None, Some(Offset::new(3))];
+    assert_eq!(starts, expected, "{what}");
+    let all = [(1, 0, 20), (3, 2, 33)];
+    assert_eq!(aborted(log, 0, 35), all, "{what}");
+    assert_eq!(aborted(log, 20, 25), all, "{what}");
+    assert_eq!(aborted(log, 21, 25), all[1..], "{what}");
+    assert_eq!(aborted(log, 34, 35), [], "{what}");
+    assert_eq!(committed_end(log, 0), 3, "{what}");
+}
+
+fn small_segments() -> LogSettings {
+    LogSettings {
+        segment_bytes: 600,
+        ..LogSettings::default()
+    }
+}
+
+#[test]
+fn transactions_are_there_again_after_the_process_died() {
+    let rig = Rig::new();
+    let log = rig.open(small_segments());
+    fill(&log);
+    assert!(log.segments() > 3);
+    check(&log, "live");
+    let rig = rig.crash();
+    let log = rig.open(small_segments());
+    check(&log, "after a crash");
+    end(&log, producer(4, 0), Outcome::Abort);
+    assert_eq!(stable(&log), 36);
+    assert_eq!(aborted(&log, 0, 36).len(), 3);
+}
