@@ -23,17 +23,17 @@ use super::{Api, Context, Later, ROUTES, Route};
 pub struct ApiVersions;
 
 /// A feature as clients see it (NET-7). Only what works is finalized, so only that is listed.
-struct Feature {
-    name: &'static str,
-    min: i16,
-    max: i16,
+pub(super) struct Feature {
+    pub(super) name: &'static str,
+    pub(super) min: i16,
+    pub(super) max: i16,
     /// The level in force; 0 is off.
-    finalized: i16,
+    pub(super) finalized: i16,
 }
 
 /// `metadata.version` 27 is 4.1-IV1: the release whose table of APIs is spoken here.
 /// `share.version` 1 is share groups (KIP-932).
-const FEATURES: &[Feature] = &[
+pub(super) const FEATURES: &[Feature] = &[
     Feature {
         name: "metadata.version",
         min: 7,

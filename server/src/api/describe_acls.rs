@@ -11,13 +11,16 @@ use super::{Api, Context, Later};
 
 pub struct DescribeAcls;
 
+/// What stands with SECURITY_DISABLED.
+pub(super) const NO_ACCESS_CONTROL: &str = "This server has no access control yet.";
+
 impl Api for DescribeAcls {
     type Request = DescribeAclsRequest;
     const KEY: ApiKey = ApiKey::DescribeAcls;
     const VERSIONS: RangeInclusive<i16> = 1..=3;
 
     async fn handle(cx: Context, _request: DescribeAclsRequest) -> Later {
-        let message = StrBytes::from_static_str("this server has no access control yet");
+        let message = StrBytes::from_static_str(NO_ACCESS_CONTROL);
         cx.ready(
             &DescribeAclsResponse::default()
                 .with_error_code(ErrorCode::SecurityDisabled.code())

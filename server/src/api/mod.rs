@@ -212,10 +212,15 @@ pub fn route(key: i16, version: i16) -> Result<&'static Route, WireError> {
 
 mod alter_configs;
 mod alter_partition_reassignments;
+mod alter_replica_log_dirs;
 mod alter_share_group_offsets;
+mod alter_user_scram_credentials;
 mod api_versions;
+mod create_acls;
+mod create_delegation_token;
 mod create_partitions;
 mod create_topics;
+mod delete_acls;
 mod delete_groups;
 mod delete_records;
 mod delete_share_group_offsets;
@@ -224,13 +229,16 @@ mod describe_acls;
 mod describe_client_quotas;
 mod describe_cluster;
 mod describe_configs;
+mod describe_delegation_token;
 mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
 mod describe_quorum;
 mod describe_share_group_offsets;
 mod describe_topic_partitions;
+mod describe_user_scram_credentials;
 mod elect_leaders;
+mod expire_delegation_token;
 mod fetch;
 mod find_coordinator;
 mod groups;
@@ -251,12 +259,15 @@ mod offset_for_leader_epoch;
 mod pieces;
 mod produce;
 mod queue_admin;
+mod renew_delegation_token;
 mod share_acknowledge;
 mod share_acks;
 mod share_fetch;
 mod share_group_describe;
 mod share_group_heartbeat;
 mod sync_group;
+mod unregister_broker;
+mod update_features;
 
 #[cfg(test)]
 pub(crate) mod testing;
@@ -267,48 +278,59 @@ pub use api_versions::unsupported as unsupported_api_versions;
 
 /// Every API that is spoken, in the order of the keys.
 pub const ROUTES: &[Route] = &[
-    Route::of::<produce::Produce>(),                              // 0
-    Route::of::<fetch::Fetch>(),                                  // 1
-    Route::of::<list_offsets::ListOffsets>(),                     // 2
-    Route::of::<metadata::Metadata>(),                            // 3
-    Route::of::<offset_commit::OffsetCommit>(),                   // 8
-    Route::of::<offset_fetch::OffsetFetch>(),                     // 9
-    Route::of::<find_coordinator::FindCoordinator>(),             // 10
-    Route::of::<join_group::JoinGroup>(),                         // 11
-    Route::of::<heartbeat::Heartbeat>(),                          // 12
-    Route::of::<leave_group::LeaveGroup>(),                       // 13
-    Route::of::<sync_group::SyncGroup>(),                         // 14
-    Route::of::<describe_groups::DescribeGroups>(),               // 15
-    Route::of::<list_groups::ListGroups>(),                       // 16
-    Route::of::<api_versions::ApiVersions>(),                     // 18
-    Route::of::<create_topics::CreateTopics>(),                   // 19
-    Route::of::<delete_topics::DeleteTopics>(),                   // 20
-    Route::of::<delete_records::DeleteRecords>(),                 // 21
-    Route::of::<init_producer_id::InitProducerId>(),              // 22
-    Route::of::<offset_for_leader_epoch::OffsetForLeaderEpoch>(), // 23
-    Route::of::<describe_acls::DescribeAcls>(),                   // 29
-    Route::of::<describe_configs::DescribeConfigs>(),             // 32
-    Route::of::<alter_configs::AlterConfigs>(),                   // 33
-    Route::of::<describe_log_dirs::DescribeLogDirs>(),            // 35
-    Route::of::<create_partitions::CreatePartitions>(),           // 37
-    Route::of::<delete_groups::DeleteGroups>(),                   // 42
-    Route::of::<elect_leaders::ElectLeaders>(),                   // 43
+    Route::of::<produce::Produce>(),                               // 0
+    Route::of::<fetch::Fetch>(),                                   // 1
+    Route::of::<list_offsets::ListOffsets>(),                      // 2
+    Route::of::<metadata::Metadata>(),                             // 3
+    Route::of::<offset_commit::OffsetCommit>(),                    // 8
+    Route::of::<offset_fetch::OffsetFetch>(),                      // 9
+    Route::of::<find_coordinator::FindCoordinator>(),              // 10
+    Route::of::<join_group::JoinGroup>(),                          // 11
+    Route::of::<heartbeat::Heartbeat>(),                           // 12
+    Route::of::<leave_group::LeaveGroup>(),                        // 13
+    Route::of::<sync_group::SyncGroup>(),                          // 14
+    Route::of::<describe_groups::DescribeGroups>(),                // 15
+    Route::of::<list_groups::ListGroups>(),                        // 16
+    Route::of::<api_versions::ApiVersions>(),                      // 18
+    Route::of::<create_topics::CreateTopics>(),                    // 19
+    Route::of::<delete_topics::DeleteTopics>(),                    // 20
+    Route::of::<delete_records::DeleteRecords>(),                  // 21
+    Route::of::<init_producer_id::InitProducerId>(),               // 22
+    Route::of::<offset_for_leader_epoch::OffsetForLeaderEpoch>(),  // 23
+    Route::of::<describe_acls::DescribeAcls>(),                    // 29
+    Route::of::<create_acls::CreateAcls>(),                        // 30
+    Route::of::<delete_acls::DeleteAcls>(),                        // 31
+    Route::of::<describe_configs::DescribeConfigs>(),              // 32
+    Route::of::<alter_configs::AlterConfigs>(),                    // 33
+    Route::of::<alter_replica_log_dirs::AlterReplicaLogDirs>(),    // 34
+    Route::of::<describe_log_dirs::DescribeLogDirs>(),             // 35
+    Route::of::<create_partitions::CreatePartitions>(),            // 37
+    Route::of::<create_delegation_token::CreateDelegationToken>(), // 38
+    Route::of::<renew_delegation_token::RenewDelegationToken>(),   // 39
+    Route::of::<expire_delegation_token::ExpireDelegationToken>(), // 40
+    Route::of::<describe_delegation_token::DescribeDelegationToken>(), // 41
+    Route::of::<delete_groups::DeleteGroups>(),                    // 42
+    Route::of::<elect_leaders::ElectLeaders>(),                    // 43
     Route::of::<incremental_alter_configs::IncrementalAlterConfigs>(), // 44
     Route::of::<alter_partition_reassignments::AlterPartitionReassignments>(), // 45
     Route::of::<list_partition_reassignments::ListPartitionReassignments>(), // 46
-    Route::of::<offset_delete::OffsetDelete>(),                   // 47
-    Route::of::<describe_client_quotas::DescribeClientQuotas>(),  // 48
-    Route::of::<describe_quorum::DescribeQuorum>(),               // 55
-    Route::of::<describe_cluster::DescribeCluster>(),             // 60
-    Route::of::<describe_producers::DescribeProducers>(),         // 61
-    Route::of::<list_config_resources::ListConfigResources>(),    // 74
+    Route::of::<offset_delete::OffsetDelete>(),                    // 47
+    Route::of::<describe_client_quotas::DescribeClientQuotas>(),   // 48
+    Route::of::<describe_user_scram_credentials::DescribeUserScramCredentials>(), // 50
+    Route::of::<alter_user_scram_credentials::AlterUserScramCredentials>(), // 51
+    Route::of::<describe_quorum::DescribeQuorum>(),                // 55
+    Route::of::<update_features::UpdateFeatures>(),                // 57
+    Route::of::<describe_cluster::DescribeCluster>(),              // 60
+    Route::of::<describe_producers::DescribeProducers>(),          // 61
+    Route::of::<unregister_broker::UnregisterBroker>(),            // 64
+    Route::of::<list_config_resources::ListConfigResources>(),     // 74
     Route::of::<describe_topic_partitions::DescribeTopicPartitions>(), // 75
-    Route::of::<share_group_heartbeat::ShareGroupHeartbeat>(),    // 76
-    Route::of::<share_group_describe::ShareGroupDescribe>(),      // 77
-    Route::of::<share_fetch::ShareFetch>(),                       // 78
-    Route::of::<share_acknowledge::ShareAcknowledge>(),           // 79
+    Route::of::<share_group_heartbeat::ShareGroupHeartbeat>(),     // 76
+    Route::of::<share_group_describe::ShareGroupDescribe>(),       // 77
+    Route::of::<share_fetch::ShareFetch>(),                        // 78
+    Route::of::<share_acknowledge::ShareAcknowledge>(),            // 79
     Route::of::<describe_share_group_offsets::DescribeShareGroupOffsets>(), // 90
     Route::of::<alter_share_group_offsets::AlterShareGroupOffsets>(), // 91
     Route::of::<delete_share_group_offsets::DeleteShareGroupOffsets>(), // 92
-    Route::of::<queue_admin::QueueAdmin>(),                       // 20000
+    Route::of::<queue_admin::QueueAdmin>(),                        // 20000
 ];
