@@ -6,6 +6,8 @@
 //! - The runtime drains a shard's mailbox, applies each record as it is decided (the shard is
 //!   the log's only writer, so the offset is known), appends all of them as one batch, and lets a
 //!   reply go when everything before it is synced; a reply marked [`When::Now`] does not wait.
+//!   Records inside a producer's transaction, and the markers that end them ([`Place`]), have
+//!   batches of their own, in the order of the decisions.
 //! - There is no way back: if an append fails, the shard drops its machine, answers waiting
 //!   tickets with COORDINATOR_NOT_AVAILABLE and replays the log.
 
@@ -13,7 +15,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use ratel_protocol::ErrorCode;
-use ratel_storage::{Offset, PartitionId};
+use ratel_storage::{Marker, Offset, PartitionId, Producer, ProducerSummary};
 
 use crate::clock::Timestamp;
 
@@ -55,6 +57,21 @@ pub struct LogEnds {
     pub ends: HashMap<PartitionId, Offset>,
     /// The topics that its state names, whether they exist or not.
     pub topics: Vec<group::TopicNow>,
+    /// What the machine's own log knows of producers: whose markers and batches it would refuse.
+    pub producers: Vec<ProducerSummary>,
+}
+
+/// Where in its log a record stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In a batch of its own machine.
+    Plain,
+    /// Inside a transaction of this producer: in a batch that says so, as Kafka writes them, so
+    /// that who reads the log read_committed sees it once the transaction is committed.
+    Within(Producer),
+    /// It is the end of a producer's transaction, in a control batch. Its key and value are not
+    /// asked for.
+    Marker(Marker),
 }
 
 /// A record of a machine's log: key and value bytes in the format that other tools read.
@@ -68,6 +85,24 @@ pub trait Record: Sized + Send + 'static {
     /// # Errors
     /// What is wrong with the bytes.
     fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<Self>, String>;
+
+    /// Where it stands. Machines that take no part in transactions write plain records only.
+    fn place(&self) -> Place {
+        Place::Plain
+    }
+
+    /// The record, which was decoded from a batch inside this producer's transaction; `None` if
+    /// it means nothing there.
+    fn within(self, producer: Producer) -> Option<Self> {
+        let _ = producer;
+        None
+    }
+
+    /// The end of a producer's transaction as a record, for machines that want to know.
+    fn marker(marker: Marker) -> Option<Self> {
+        let _ = marker;
+        None
+    }
 }
 
 /// A coordinator's logic.
@@ -110,7 +145,8 @@ pub trait Machine: Send + Sized + 'static {
 
 /// What a machine decided, in order. [`Effects::record`] applies the record at once.
 pub struct Effects<M: Machine> {
-    /// Records to append, as one atomic batch.
+    /// Records to append. Those that stand in the same [`Place`] one after another are one atomic
+    /// batch.
     pub records: Vec<M::Record>,
     /// Replies: to whom, what, when.
     pub replies: Vec<(Ticket, Result<M::Reply, ErrorCode>, When)>,
@@ -129,6 +165,12 @@ impl<M: Machine> Effects<M> {
             actions: Vec::new(),
             next,
         }
+    }
+
+    /// Where the next record will lie.
+    #[must_use]
+    pub fn next_offset(&self) -> Offset {
+        self.next.offset
     }
 
     /// Write a record down and apply it to the machine, so that what is decided next sees it.

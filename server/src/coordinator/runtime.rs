@@ -1,7 +1,7 @@
 //! The shell that drives a [`Machine`]: a mailbox in front, a log behind, a clock beside.
 //!
 //! One task per shard. It takes what lies in the mailbox, calls the machine, appends all that it
-//! wrote down as one batch and goes on with the mailbox while the batch is being synced. Answers
+//! wrote down as one batch (`parts`: more where transactions are concerned) and goes on with the mailbox while the batch is being synced. Answers
 //! and actions that depend on the batch follow in order once it is durable (`runner`). At the
 //! start, and after an append that failed, the machine is built anew from the log (`replay`).
 //! Nothing here knows any one machine.
@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::{LogEnds, Machine};
 use crate::clock::Clock;
 
+mod parts;
 mod replay;
 mod runner;
 #[cfg(test)]

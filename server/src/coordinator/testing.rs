@@ -26,8 +26,8 @@ struct TestLog {
     synced: Offset,
     /// Syncs wait for [`TestPartition::release`].
     held: Option<Vec<oneshot::Sender<Result<(), StorageError>>>>,
-    /// What the next appends answer instead of writing.
-    refusals: Vec<StorageError>,
+    /// What the next appends answer instead of writing, after so many that pass.
+    refusals: Vec<(usize, StorageError)>,
 }
 
 impl TestPartition {
@@ -63,7 +63,12 @@ impl TestPartition {
 
     /// Have the next append fail.
     pub(crate) fn refuse_next(&self, error: StorageError) {
-        self.state().refusals.push(error);
+        self.refuse_after(0, error);
+    }
+
+    /// Have one append fail, after so many that pass.
+    pub(crate) fn refuse_after(&self, passing: usize, error: StorageError) {
+        self.state().refusals.push((passing, error));
     }
 
     /// The base offsets of all batches that are left.
@@ -96,8 +101,13 @@ impl Partition for TestPartition {
             (Origin::Coordinator, Durability::Synced)
         );
         let mut state = self.state();
-        if let Some(error) = state.refusals.pop() {
-            return Pending::ready(Err(error));
+        match state.refusals.last_mut() {
+            Some((0, _)) => {
+                let error = state.refusals.pop().expect("there is one").1;
+                return Pending::ready(Err(error));
+            }
+            Some((passing, _)) => *passing -= 1,
+            None => {}
         }
         let base_offset = state.end;
         let end_offset = base_offset.plus(i64::from(batch.header().count));

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use ratel_storage::{
-    Batch, BatchHeader, Bound, Offset, Partition, ReadRequest, StorageError, records,
+    Batch, BatchHeader, Bound, Marker, Offset, Partition, Producer, ReadRequest, StorageError,
+    records,
 };
 
 use super::runner::Failure;
@@ -65,17 +66,37 @@ fn apply_batches<M: Machine>(
         }
         let batch = Batch::parse(batches.split_to(header.bytes), header.bytes)?;
         end = Offset::new(header.base_offset).plus(i64::from(header.last_offset_delta) + 1);
-        if !header.is_control() {
-            for record in records(&batch)? {
-                apply_record(machine, record?, from)?;
-            }
+        if header.is_control() {
+            apply_marker(machine, &batch, from);
+            continue;
+        }
+        let producer = header.is_transactional().then_some(Producer {
+            id: header.producer_id,
+            epoch: header.producer_epoch,
+        });
+        for record in records(&batch)? {
+            apply_record(machine, producer, record?, from)?;
         }
     }
     Ok(end)
 }
 
+/// Control batches of other kinds mean nothing to a machine.
+fn apply_marker<M: Machine>(machine: &mut M, batch: &Batch, from: Offset) {
+    let header = batch.header();
+    let at = Applied {
+        offset: Offset::new(header.base_offset),
+        timestamp_ms: header.max_timestamp,
+    };
+    let marker = Marker::from_batch(batch).and_then(M::Record::marker);
+    if let Some(record) = marker.filter(|_| at.offset >= from) {
+        machine.apply(at, &record);
+    }
+}
+
 fn apply_record<M: Machine>(
     machine: &mut M,
+    producer: Option<Producer>,
     record: ratel_storage::Record,
     from: Offset,
 ) -> Result<(), Failure> {
@@ -89,7 +110,11 @@ fn apply_record<M: Machine>(
     };
     let decoded = M::Record::decode(&key, record.value.as_deref())
         .map_err(|why| Failure::broken(format!("the record at {}: {why}", at.offset)))?;
-    if let Some(record) = decoded {
+    let placed = match producer {
+        Some(producer) => decoded.and_then(|record| record.within(producer)),
+        None => decoded,
+    };
+    if let Some(record) = placed {
         machine.apply(at, &record);
     }
     Ok(())

@@ -7,19 +7,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use ratel_storage::{Appended, BatchBuilder, Durability, Offset, Origin, Pending, StorageError};
+use ratel_storage::{Appended, Durability, Offset, Origin, Pending, StorageError};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::parts::{Part, Parts, ROUND_BYTES};
 use super::{Letter, Outcome, Setup, Shell, State, WeakShard};
 use crate::clock::Timestamp;
-use crate::coordinator::{Applied, Effects, Machine, Record, Ticket, When};
+use crate::coordinator::{Applied, Effects, Machine, Ticket, When};
 
 /// Events that one batch may hold the consequences of.
 const ROUND_EVENTS_MAX: usize = 1024;
-/// A batch is closed once its records hold this many bytes.
-const ROUND_BYTES: usize = 512 << 10;
 /// Batches on their way to the disk, beyond which the mailbox waits.
 const IN_FLIGHT_MAX: usize = 64;
+/// How long a marker is in the log, bytes.
+const MARKER_BYTES: u64 = 78;
 /// The first and the longest wait before a shard that failed replays its log, ms.
 const BACKOFF_MS: (u64, u64) = (50, 2000);
 
@@ -185,10 +186,10 @@ struct Live<M: Machine> {
     stopping: bool,
 }
 
-/// The decisions of one round, and the batch that its records make.
+/// The decisions of one round, and the batches that its records make.
 struct Round<M: Machine> {
     out: Effects<M>,
-    batch: BatchBuilder,
+    parts: Parts,
 }
 
 impl<M: Machine> Round<M> {
@@ -198,22 +199,15 @@ impl<M: Machine> Round<M> {
                 offset: next,
                 timestamp_ms: now.wall_ms,
             }),
-            batch: BatchBuilder::new(now.wall_ms),
+            parts: Parts::new(now.wall_ms, usize::MAX),
         }
     }
 
-    /// Put records that were decided since the last call into the batch.
+    /// Put records that were decided since the last call into their batches.
     fn encode(&mut self) {
-        let done = self.batch.count().unsigned_abs() as usize;
-        for record in &self.out.records[done..] {
-            put(&mut self.batch, record);
-        }
+        let done = self.parts.records();
+        self.parts.extend(&self.out.records[done..]);
     }
-}
-
-fn put<R: Record>(batch: &mut BatchBuilder, record: &R) {
-    let (key, value) = record.encode();
-    batch.record(Some(&key), value.as_deref());
 }
 
 impl<M, S, F> Runner<M, S, F>
@@ -255,7 +249,8 @@ where
             stopping: false,
         };
         let now = self.setup.clock.now();
-        let ends = self.setup.shell.ends(&live.machine);
+        let mut ends = self.setup.shell.ends(&live.machine);
+        ends.producers = self.setup.partition.producers();
         let mut round = Round::new(live.next, now);
         live.machine.start(now, &ends, &mut round.out);
         self.settle(&mut live, now, round)?;
@@ -320,7 +315,7 @@ where
             live.machine.handle(now, ticket, event, &mut round.out);
             round.encode();
             events += 1;
-            if events >= ROUND_EVENTS_MAX || round.batch.size_bytes() >= ROUND_BYTES {
+            if events >= ROUND_EVENTS_MAX || round.parts.bytes() >= ROUND_BYTES {
                 break;
             }
             letter = incoming.next_now();
@@ -344,10 +339,7 @@ where
         mut round: Round<M>,
     ) -> Result<(), Failure> {
         round.encode();
-        let mut written = VecDeque::new();
-        if !round.batch.is_empty() {
-            written.push_back(self.append(live, now, round.batch)?);
-        }
+        let written = self.append_all(live, now, round.parts)?;
         let mut durable = Vec::new();
         for (ticket, reply, when) in round.out.replies {
             let Some(sender) = live.waiting.remove(&ticket) else {
@@ -378,20 +370,51 @@ where
         Ok(())
     }
 
+    /// Append batches and markers in their order. What was appended before one that is refused
+    /// is still waited for, as the replay will see it.
+    fn append_all(
+        &self,
+        live: &mut Live<M>,
+        now: Timestamp,
+        parts: Parts,
+    ) -> Result<VecDeque<(Offset, Pending<Appended>)>, Failure> {
+        let mut written = VecDeque::new();
+        for part in parts.into_parts() {
+            match self.append(live, now, part) {
+                Ok(pending) => written.push_back(pending),
+                Err(failure) => {
+                    let then = Box::pin(std::future::ready(()));
+                    live.in_flight.push_back(InFlight { written, then });
+                    return Err(failure);
+                }
+            }
+        }
+        Ok(written)
+    }
+
     fn append(
         &self,
         live: &mut Live<M>,
         now: Timestamp,
-        batch: BatchBuilder,
+        part: Part,
     ) -> Result<(Offset, Pending<Appended>), Failure> {
-        let too_large = || Failure::broken("a batch of more than 2 GiB".into());
-        let batch = batch.build().ok_or_else(too_large)?;
+        let (durability, partition) = (Durability::Synced, &self.setup.partition);
         let expected = live.next;
-        live.next = live.next.plus(i64::from(batch.header().count));
-        live.log_bytes += batch.bytes().len() as u64;
-        let (origin, durability) = (Origin::Coordinator, Durability::Synced);
-        let partition = &self.setup.partition;
-        match partition.append(&batch, origin, durability, now.wall_ms) {
+        let pending = match part {
+            Part::Batch(batch) => {
+                let too_large = || Failure::broken("a batch of more than 2 GiB".into());
+                let batch = batch.build().ok_or_else(too_large)?;
+                live.next = live.next.plus(i64::from(batch.header().count));
+                live.log_bytes += batch.bytes().len() as u64;
+                partition.append(&batch, Origin::Coordinator, durability, now.wall_ms)
+            }
+            Part::Marker(marker) => {
+                live.next = live.next.plus(1);
+                live.log_bytes += MARKER_BYTES;
+                partition.append_marker(&marker, durability, now.wall_ms)
+            }
+        };
+        match pending {
             Pending::Ready(Some(Err(error))) => Err(error.into()),
             pending => Ok((expected, pending)),
         }
@@ -405,18 +428,16 @@ where
         }
         let mut records = Vec::new();
         live.machine.snapshot(&mut records);
-        let batches = batches_of(&records, now.wall_ms);
-        let live_bytes = batches.iter().map(BatchBuilder::size_bytes).sum::<usize>() as u64;
+        let mut parts = Parts::new(now.wall_ms, ROUND_BYTES);
+        parts.extend(&records);
+        let live_bytes = parts.bytes() as u64;
         live.checkpoint_at = (4 * live_bytes).max(self.setup.checkpoint_bytes_min);
         if live.log_bytes <= live.checkpoint_at {
             return Ok(());
         }
         let start = live.next;
         live.log_bytes = 0;
-        let mut written = VecDeque::with_capacity(batches.len());
-        for batch in batches {
-            written.push_back(self.append(live, now, batch)?);
-        }
+        let written = self.append_all(live, now, parts)?;
         let setup = self.setup.clone();
         let then = Box::pin(async move {
             // The old part still replays to the same state: a cut that fails is no failure.
@@ -427,25 +448,6 @@ where
         live.in_flight.push_back(InFlight { written, then });
         Ok(())
     }
-}
-
-/// These records in batches of about [`ROUND_BYTES`].
-pub(super) fn batches_of<R: Record>(records: &[R], timestamp_ms: i64) -> Vec<BatchBuilder> {
-    let mut batches: Vec<BatchBuilder> = Vec::new();
-    for record in records {
-        match batches
-            .last_mut()
-            .filter(|batch| batch.size_bytes() < ROUND_BYTES)
-        {
-            Some(batch) => put(batch, record),
-            None => {
-                let mut batch = BatchBuilder::new(timestamp_ms);
-                put(&mut batch, record);
-                batches.push(batch);
-            }
-        }
-    }
-    batches
 }
 
 /// The oldest round's outcome.

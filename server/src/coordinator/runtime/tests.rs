@@ -5,6 +5,9 @@ use bytes::Bytes;
 use ratel_storage::StorageError;
 
 use super::*;
+
+mod transactions;
+
 use crate::clock::{ManualClock, Timestamp};
 use crate::coordinator::record::{Reader, Writer};
 use crate::coordinator::testing::TestPartition;
@@ -356,10 +359,13 @@ async fn a_long_log_is_cut_to_a_snapshot() {
 #[test]
 fn a_large_snapshot_is_cut_into_batches() {
     let counts = |records: &[Sum]| -> Vec<i32> {
-        runner::batches_of(records, 0)
-            .iter()
-            .map(ratel_storage::BatchBuilder::count)
-            .collect()
+        let mut parts = parts::Parts::new(0, parts::ROUND_BYTES);
+        parts.extend(records);
+        let count = |part| match part {
+            parts::Part::Batch(batch) => batch.count(),
+            parts::Part::Marker(_) => panic!("a sum is no marker"),
+        };
+        parts.into_parts().into_iter().map(count).collect()
     };
     assert_eq!(counts(&vec![Sum("a".into(), 1, 10_000); 100]), [53, 47]);
     assert_eq!(counts(&vec![Sum("a".into(), 1, 700_000); 3]), [1, 1, 1]);
