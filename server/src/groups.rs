@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ratel_protocol::ErrorCode;
-use ratel_storage::{Engine, Offset, PartitionId};
+use ratel_storage::{Engine, Marker, Offset, PartitionId};
 
 use crate::catalog::{Catalog, Change};
 use crate::clock::Clock;
@@ -166,13 +166,39 @@ impl Groups {
         }
     }
 
+    /// Which partition of `__consumer_offsets` a group's records lie in.
+    #[must_use]
+    pub fn partition_of(&self, group: &str) -> Option<i32> {
+        let count = i32::try_from(self.shards.len()).ok();
+        let count = count.filter(|count| *count > 0)?;
+        Some(shard_of(group, count))
+    }
+
+    /// A producer's transaction has ended, and partition `index` of `__consumer_offsets` is part
+    /// of it: what it committed there counts, or goes. Ends when that is durable. A marker that
+    /// comes again does no harm.
+    ///
+    /// # Errors
+    /// UNKNOWN_TOPIC_OR_PARTITION, INVALID_PRODUCER_EPOCH, TRANSACTION_COORDINATOR_FENCED, or
+    /// COORDINATOR_NOT_AVAILABLE while the shard cannot serve.
+    pub fn marker(
+        &self,
+        index: i32,
+        marker: Marker,
+    ) -> impl Future<Output = Result<(), ErrorCode>> + Send + use<> {
+        let shard = usize::try_from(index).ok();
+        let shard = shard.and_then(|index| self.shards.get(index));
+        let sent = shard.map(|shard| shard.send(Event::Marker(marker)));
+        async move {
+            let reply = sent.ok_or(ErrorCode::UnknownTopicOrPartition)?;
+            reply.await.map(drop)
+        }
+    }
+
     /// The shard that a group belongs to.
     fn shard(&self, group: &str) -> Option<&Shard<GroupMachine>> {
-        let count = i32::try_from(self.shards.len())
-            .ok()
-            .filter(|count| *count > 0)?;
-        self.shards
-            .get(usize::try_from(shard_of(group, count)).ok()?)
+        let index = usize::try_from(self.partition_of(group)?).ok()?;
+        self.shards.get(index)
     }
 
     /// All groups, in the order of the shards and then of their names.

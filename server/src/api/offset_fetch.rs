@@ -1,9 +1,10 @@
 //! OffsetFetch (key 9), versions 1 to 9: where a group's readers were.
 //!
 //! Nothing committed is offset -1 and no error (O-6). An offset of an earlier topic of the same
-//! name is nothing (O-10). Nothing is ever pending, so `require_stable` is met at once.
+//! name is nothing (O-10).
 //! - v1: topics of one group; v2: null topics ask for all, an error for the whole answer
-//! - v3: throttle time; v5: leader epochs; v6: flexible; v7: `require_stable`
+//! - v3: throttle time; v5: leader epochs; v6: flexible
+//! - v7: `require_stable`: UNSTABLE_OFFSET_COMMIT where a transaction has yet to decide
 //! - v8: many groups; v9: member id and epoch, of groups of another kind
 
 use std::future::Future;
@@ -52,8 +53,10 @@ fn asked(request: OffsetFetchRequest, version: i16) -> Vec<Fetch> {
         return vec![Fetch {
             group: own(&request.group_id),
             topics,
+            require_stable: request.require_stable,
         }];
     }
+    let require_stable = request.require_stable;
     let groups = request.groups.into_iter();
     groups
         .map(|group| Fetch {
@@ -63,6 +66,7 @@ fn asked(request: OffsetFetchRequest, version: i16) -> Vec<Fetch> {
                 let topics = topics.map(|topic| copy((topic.name, topic.partition_indexes)));
                 topics.collect()
             }),
+            require_stable,
         })
         .collect()
 }
@@ -136,15 +140,18 @@ fn found(cx: &Context, topic: FetchedTopic, all: bool) -> Option<OffsetFetchResp
     let partitions: Vec<_> = topic
         .partitions
         .into_iter()
-        .filter_map(|(index, committed)| match committed.filter(is_current) {
-            Some(committed) => Some(
-                nothing(index)
-                    .with_committed_offset(committed.offset)
-                    .with_committed_leader_epoch(committed.leader_epoch)
-                    .with_metadata(Some(text(&committed.metadata))),
-            ),
-            None if all => None,
-            None => Some(nothing(index)),
+        .filter_map(|(index, committed)| {
+            match committed.map(|committed| committed.filter(is_current)) {
+                Err(error) => Some(nothing(index).with_error_code(error.code())),
+                Ok(Some(committed)) => Some(
+                    nothing(index)
+                        .with_committed_offset(committed.offset)
+                        .with_committed_leader_epoch(committed.leader_epoch)
+                        .with_metadata(Some(text(&committed.metadata))),
+                ),
+                Ok(None) if all => None,
+                Ok(None) => Some(nothing(index)),
+            }
         })
         .collect();
     (!all || !partitions.is_empty()).then(|| topic_response(&topic.topic, partitions))

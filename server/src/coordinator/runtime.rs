@@ -1,9 +1,10 @@
 //! The shell that drives a [`Machine`]: a mailbox in front, a log behind, a clock beside.
 //!
 //! One task per shard. It takes what lies in the mailbox, calls the machine, appends all that it
-//! wrote down as one batch (`parts`: more where transactions are concerned) and goes on with the mailbox while the batch is being synced. Answers
-//! and actions that depend on the batch follow in order once it is durable (`runner`). At the
-//! start, and after an append that failed, the machine is built anew from the log (`replay`).
+//! wrote down as one batch (more where transactions are concerned: `parts`) and goes on with the
+//! mailbox while the batch is being synced. Answers and actions that depend on the batch follow in
+//! order once it is durable (`runner`). At the start, and after an append that failed, the machine
+//! is built anew from the log (`replay`).
 //! Nothing here knows any one machine.
 
 use std::future::Future;

@@ -1,11 +1,16 @@
 //! OffsetCommit, OffsetFetch, OffsetDelete.
 
+use std::sync::Arc;
+
 use ratel_protocol::ErrorCode;
 
 use super::event::{Commit, CommitOffset, DeleteOffsets, Fetch, FetchedTopic, Reply};
 use super::record::{Committed, Record};
 use super::{GroupMachine, Timestamp};
 use crate::coordinator::{Effects, Ticket};
+
+/// Topic, partition, and what is committed for it.
+type Accepted = (Arc<str>, i32, Committed);
 
 impl GroupMachine {
     /// O-1 to O-5. All accepted offsets of a request become durable together.
@@ -23,24 +28,8 @@ impl GroupMachine {
         let expire_timestamp_ms = event
             .retention_ms
             .map(|retention_ms| now.wall_ms.saturating_add(retention_ms));
-        let mut results = Vec::with_capacity(event.offsets.len());
-        for offset in event.offsets {
-            if is_longer(&offset.metadata, self.limits.offset_metadata_max) {
-                results.push(Err(ErrorCode::OffsetMetadataTooLarge));
-                continue;
-            }
-            results.push(Ok(()));
-            let CommitOffset {
-                topic, partition, ..
-            } = offset;
-            let committed = Committed {
-                offset: offset.offset,
-                leader_epoch: offset.leader_epoch,
-                metadata: offset.metadata,
-                commit_timestamp_ms: now.wall_ms,
-                expire_timestamp_ms,
-                topic: offset.topic_id,
-            };
+        let (results, accepted) = self.accept(now, event.offsets, expire_timestamp_ms);
+        for (topic, partition, committed) in accepted {
             let record = Record::Offset {
                 group: event.group.clone(),
                 topic,
@@ -51,6 +40,34 @@ impl GroupMachine {
         }
         self.forget_if_gone(&event.group);
         out.reply(ticket, Reply::Committed(results));
+    }
+
+    /// What becomes of each offset, and those that are accepted (O-4).
+    pub(super) fn accept(
+        &self,
+        now: Timestamp,
+        offsets: Vec<CommitOffset>,
+        expire_timestamp_ms: Option<i64>,
+    ) -> (Vec<Result<(), ErrorCode>>, Vec<Accepted>) {
+        let mut results = Vec::with_capacity(offsets.len());
+        let mut accepted = Vec::with_capacity(offsets.len());
+        for offset in offsets {
+            if is_longer(&offset.metadata, self.limits.offset_metadata_max) {
+                results.push(Err(ErrorCode::OffsetMetadataTooLarge));
+                continue;
+            }
+            results.push(Ok(()));
+            let committed = Committed {
+                offset: offset.offset,
+                leader_epoch: offset.leader_epoch,
+                metadata: offset.metadata,
+                commit_timestamp_ms: now.wall_ms,
+                expire_timestamp_ms,
+                topic: offset.topic_id,
+            };
+            accepted.push((offset.topic, offset.partition, committed));
+        }
+        (results, accepted)
     }
 
     fn check_commit(
@@ -78,31 +95,29 @@ impl GroupMachine {
     /// O-6. A group that does not exist has committed nothing.
     pub(super) fn fetch(&self, event: &Fetch) -> Vec<FetchedTopic> {
         let group = self.groups.get(&event.group);
+        let find = |topic: &Arc<str>, partition| {
+            let committed = match group {
+                None => Ok(None),
+                Some(group) if event.require_stable && group.pending.contains(topic, partition) => {
+                    Err(ErrorCode::UnstableOffsetCommit)
+                }
+                Some(group) => Ok(group.offsets.committed(topic, partition).cloned()),
+            };
+            (partition, committed)
+        };
+        let fetched = |topic: &Arc<str>, partitions: &mut dyn Iterator<Item = i32>| FetchedTopic {
+            topic: topic.clone(),
+            partitions: partitions.map(|partition| find(topic, partition)).collect(),
+        };
         match &event.topics {
             None => group
                 .into_iter()
                 .flat_map(|group| group.offsets.topics())
-                .map(|(topic, partitions)| FetchedTopic {
-                    topic: topic.clone(),
-                    partitions: partitions
-                        .iter()
-                        .map(|(partition, committed)| (*partition, Some((**committed).clone())))
-                        .collect(),
-                })
+                .map(|(topic, partitions)| fetched(topic, &mut partitions.keys().copied()))
                 .collect(),
             Some(topics) => topics
                 .iter()
-                .map(|(topic, partitions)| FetchedTopic {
-                    topic: topic.clone(),
-                    partitions: partitions
-                        .iter()
-                        .map(|partition| {
-                            let committed =
-                                group.and_then(|group| group.offsets.committed(topic, *partition));
-                            (*partition, committed.cloned())
-                        })
-                        .collect(),
-                })
+                .map(|(topic, partitions)| fetched(topic, &mut partitions.iter().copied()))
                 .collect(),
         }
     }
@@ -129,7 +144,8 @@ impl GroupMachine {
                 continue;
             }
             results.push(Ok(()));
-            if group.offsets.committed(topic, *partition).is_some() {
+            let is_there = group.offsets.committed(topic, *partition).is_some();
+            if is_there || group.pending.contains(topic, *partition) {
                 records.push(Record::Offset {
                     group: event.group.clone(),
                     topic: topic.clone(),

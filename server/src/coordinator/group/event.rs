@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ratel_protocol::ErrorCode;
-use ratel_storage::TopicId;
+use ratel_storage::{Marker, Offset, Producer, TopicId};
 use uuid::Uuid;
 
 use super::record::Committed;
@@ -28,6 +28,14 @@ pub enum Event {
     Leave(Leave),
     /// Offsets are committed.
     Commit(Commit),
+    /// A producer is about to commit offsets inside its transaction. Replies
+    /// [`Reply::Transaction`].
+    LookAtTransaction(Producer),
+    /// Offsets are committed inside a transaction (T-14). Replies [`Reply::Committed`].
+    TransactionCommit(TransactionCommit),
+    /// A producer's transaction has ended: what it committed in this shard's groups counts, or
+    /// goes.
+    Marker(Marker),
     /// Committed offsets are asked for.
     Fetch(Fetch),
     /// Committed offsets are deleted.
@@ -67,6 +75,13 @@ pub enum Reply {
     Left(Vec<Result<(), ErrorCode>>),
     /// What became of each offset, in the order of the event.
     Committed(Vec<Result<(), ErrorCode>>),
+    /// How a producer's transaction stands in this shard's log.
+    Transaction {
+        /// It has begun here: the coordinator need not be asked.
+        is_open: bool,
+        /// Where the log ends now: see [`TransactionCommit::verified_at`].
+        end: Offset,
+    },
     /// Committed offsets.
     Fetched(Vec<FetchedTopic>),
     /// What became of each offset to delete, in the order of the event.
@@ -224,6 +239,19 @@ pub struct Commit {
     pub offsets: Vec<CommitOffset>,
 }
 
+/// Offsets to commit inside a transaction.
+#[derive(Debug, Clone)]
+pub struct TransactionCommit {
+    /// Whose transaction.
+    pub producer: Producer,
+    /// Where the shard's log ended when the coordinator was asked whether the transaction holds
+    /// this shard; it said yes. None if it was not asked.
+    pub verified_at: Option<Offset>,
+    /// By whom, and what. A generation of -1 without a member is not checked: requests before v3
+    /// have neither.
+    pub commit: Commit,
+}
+
 /// An offset to commit.
 #[derive(Debug, Clone)]
 pub struct CommitOffset {
@@ -248,6 +276,8 @@ pub struct Fetch {
     pub group: Arc<str>,
     /// Topics and their partitions; `None` is all there are.
     pub topics: Option<Vec<(Arc<str>, Vec<i32>)>>,
+    /// A partition that an open transaction has an offset for is refused (O-6).
+    pub require_stable: bool,
 }
 
 /// A topic's committed offsets.
@@ -255,8 +285,9 @@ pub struct Fetch {
 pub struct FetchedTopic {
     /// The topic's name.
     pub topic: Arc<str>,
-    /// By partition: what is committed, if anything.
-    pub partitions: Vec<(i32, Option<Committed>)>,
+    /// By partition: what is committed, if anything. UNSTABLE_OFFSET_COMMIT where a stable offset
+    /// is asked for and there is none yet.
+    pub partitions: Vec<(i32, Result<Option<Committed>, ErrorCode>)>,
 }
 
 /// Offsets to delete.

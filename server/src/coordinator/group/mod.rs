@@ -11,10 +11,12 @@ mod event;
 mod limits;
 mod members;
 mod offsets;
+mod pending;
 mod record;
 mod share;
 mod subscription;
 mod timers;
+mod transaction;
 mod turn;
 mod upkeep;
 
@@ -25,7 +27,8 @@ use ratel_protocol::ErrorCode;
 use ratel_storage::{PartitionId, TopicId};
 
 use self::classic::Classic;
-use self::offsets::Offsets;
+use self::offsets::{Offsets, Placed};
+use self::pending::{Pending, Producers};
 use self::share::{Share, Topics};
 use self::timers::Timers;
 use self::turn::{Answer, Timer, Turn};
@@ -35,6 +38,7 @@ use crate::clock::Timestamp;
 pub use event::{
     Commit, CommitOffset, DeleteOffsets, DescribedMember, Description, Event, Fetch, FetchedTopic,
     Heartbeat, Join, Joined, JoinedMember, Leave, Listed, Protocol, Reply, Survey, Sync, Synced,
+    TransactionCommit,
 };
 pub use limits::Limits;
 pub use record::{
@@ -86,6 +90,8 @@ struct Group {
     metadata: Option<Arc<GroupMetadata>>,
     /// Hard state: what is committed.
     offsets: Offsets,
+    /// Hard state: what is committed in transactions that are open.
+    pending: Pending,
 }
 
 impl Default for Group {
@@ -94,6 +100,7 @@ impl Default for Group {
             kind: Kind::Classic(Classic::default()),
             metadata: None,
             offsets: Offsets::default(),
+            pending: Pending::default(),
         }
     }
 }
@@ -117,6 +124,7 @@ impl Group {
     fn is_gone(&self) -> bool {
         self.metadata.is_none()
             && self.offsets.is_empty()
+            && self.pending.is_empty()
             && match &self.kind {
                 Kind::Classic(classic) => classic.is_vacant(),
                 Kind::Share(share) => share.is_gone(),
@@ -161,6 +169,8 @@ pub struct GroupMachine {
     limits: Arc<Limits>,
     groups: BTreeMap<Arc<str>, Group>,
     timers: Timers<Timer>,
+    /// Whose transactions are open, and who may write.
+    producers: Producers,
     /// Topics that are deleted while offsets of theirs are still here.
     gone: BTreeSet<TopicId>,
     /// The group at which the next round of the search for expired offsets goes on.
@@ -176,6 +186,7 @@ impl GroupMachine {
             limits,
             groups: BTreeMap::new(),
             timers: Timers::default(),
+            producers: Producers::default(),
             gone: BTreeSet::new(),
             expire_from: None,
             topics: Topics::default(),
@@ -185,11 +196,12 @@ impl GroupMachine {
     /// Visit every partition that an offset is committed for, as often as there are offsets.
     pub fn each_partition(&self, mut visit: impl FnMut(PartitionId)) {
         for group in self.groups.values() {
-            for (_, index, committed) in group.offsets.iter() {
-                visit(PartitionId {
-                    topic: committed.topic,
-                    index,
-                });
+            let pending = group.pending.iter();
+            let pending = pending.map(|(_, _, index, placed)| (placed.committed.topic, index));
+            let committed = group.offsets.iter();
+            let committed = committed.map(|(_, index, committed)| (committed.topic, index));
+            for (topic, index) in committed.chain(pending) {
+                visit(PartitionId { topic, index });
             }
         }
     }
@@ -381,7 +393,9 @@ impl GroupMachine {
             return out.refuse(ticket, ErrorCode::NonEmptyGroup);
         }
         classic.forget_pending(&mut turn);
-        for record in group.offsets.tombstones(id, usize::MAX, |_, _| true) {
+        let mut tombstones = group.offsets.tombstones(id, usize::MAX, |_, _, _| true);
+        tombstones.extend(group.pending_tombstones(id, usize::MAX, |_| true));
+        for record in tombstones {
             out.record(self, record);
         }
         self.end_group(id, out);
@@ -432,6 +446,9 @@ impl Machine for GroupMachine {
                 });
             }
             Event::Commit(event) => self.commit(now, ticket, event, out),
+            Event::LookAtTransaction(producer) => self.look_at_transaction(ticket, producer, out),
+            Event::TransactionCommit(event) => self.transaction_commit(now, ticket, event, out),
+            Event::Marker(marker) => self.end_transaction(ticket, &marker, out),
             Event::Fetch(event) => out.reply(ticket, Reply::Fetched(self.fetch(&event))),
             Event::DeleteOffsets(event) => self.delete_offsets(ticket, &event, out),
             Event::Describe(id) => self.describe(ticket, &id, out),
@@ -479,7 +496,7 @@ impl Machine for GroupMachine {
         self.timers.next()
     }
 
-    fn apply(&mut self, _at: Applied, record: &Record) {
+    fn apply(&mut self, at: Applied, record: &Record) {
         match record {
             Record::Group { group, value } => {
                 if let Some(metadata) = value {
@@ -499,18 +516,37 @@ impl Machine for GroupMachine {
                 group,
                 topic,
                 partition,
-                value,
+                value: Some(value),
+            } => {
+                let there = self.groups.entry(group.clone()).or_default();
+                let placed = Placed::new(value, at.offset);
+                there.offsets.apply(topic, *partition, Some(placed));
+            }
+            Record::Offset {
+                group,
+                topic,
+                partition,
+                value: None,
             } => {
                 if let Some(there) = self.groups.get_mut(group) {
-                    there.offsets.apply(topic, *partition, value.as_ref());
-                    if value.is_none() {
-                        self.forget_if_gone(group);
-                    }
-                } else if value.is_some() {
-                    let there = self.groups.entry(group.clone()).or_default();
-                    there.offsets.apply(topic, *partition, value.as_ref());
+                    there.offsets.apply(topic, *partition, None);
+                    there.pending.clear(topic, *partition);
+                    self.forget_if_gone(group);
                 }
             }
+            Record::Pending {
+                producer,
+                group,
+                topic,
+                partition,
+                value,
+            } => {
+                self.producers.opened(*producer, group);
+                let there = self.groups.entry(group.clone()).or_default();
+                let placed = Placed::new(value, at.offset);
+                there.pending.put(*producer, topic, *partition, placed);
+            }
+            Record::Marker(marker) => self.apply_marker(at.offset, marker),
         }
     }
 
@@ -529,6 +565,7 @@ impl Machine for GroupMachine {
             answers.append(&mut turn.answers);
         }
         send(answers, out);
+        self.producers.start(&ends.producers, out.next_offset());
         self.cut_offsets(ends, out);
         self.drop_gone(now, out);
         self.share_start(now, &ends.topics, out);
@@ -546,7 +583,7 @@ impl Machine for GroupMachine {
             if let Kind::Share(share) = &group.kind {
                 share.snapshot(id, out);
             }
-            group.offsets.snapshot(id, out);
+            group.snapshot_offsets(id, out);
         }
     }
 }

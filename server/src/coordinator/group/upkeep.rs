@@ -1,6 +1,6 @@
 //! What goes by itself: expired offsets, offsets of deleted topics, offsets past a log's end.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -8,7 +8,8 @@ use ratel_storage::{Offset, PartitionId, TopicId};
 
 use super::classic::{Classic, Retention};
 use super::limits::{UPKEEP_PAUSE_MS, UPKEEP_RECORDS};
-use super::record::Record;
+use super::offsets::Placed;
+use super::record::{Committed, Record};
 use super::turn::Timer;
 use super::{Group, GroupMachine};
 use crate::clock::Timestamp;
@@ -24,52 +25,52 @@ impl GroupMachine {
         }
     }
 
-    /// DC7: before anything is served, offsets past a log's end come down to it. A topic that
-    /// has no log at all is deleted, and its offsets go (O-10).
+    /// DC7: before anything is served, offsets past a log's end come down to it, also those that
+    /// wait in transactions. A topic that has no log at all is deleted, and its offsets go (O-10).
     pub(super) fn cut_offsets(&mut self, ends: &LogEnds, out: &mut Effects<Self>) {
-        let mut topics: Option<HashSet<TopicId>> = None;
         let mut cuts = Vec::new();
         for (id, group) in &self.groups {
+            let mut cut = BTreeSet::new();
             for (topic, index, committed) in group.offsets.iter() {
-                let partition = PartitionId {
-                    topic: committed.topic,
-                    index,
-                };
-                match ends.ends.get(&partition) {
-                    Some(end) if Offset::new(committed.offset) > *end => {
-                        let mut cut = committed.clone();
-                        cut.offset = end.get();
-                        cuts.push(Record::Offset {
-                            group: id.clone(),
-                            topic: topic.clone(),
-                            partition: index,
-                            value: Some(cut),
-                        });
-                    }
-                    None if !committed.topic.is_nil() => {
-                        let known = topics
-                            .get_or_insert_with(|| ends.ends.keys().map(|id| id.topic).collect());
-                        if !known.contains(&committed.topic) {
-                            self.gone.insert(committed.topic);
-                        }
-                    }
-                    Some(_) | None => {}
+                if let Some(value) = lowered(ends, committed, index) {
+                    cut.insert((topic.clone(), index));
+                    cuts.push(Record::Offset {
+                        group: id.clone(),
+                        topic: topic.clone(),
+                        partition: index,
+                        value: Some(value),
+                    });
                 }
             }
+            cuts.extend(pending_cuts(group, id, ends, cut));
         }
+        self.find_gone(ends);
         for record in cuts {
             out.record(self, record);
         }
+    }
+
+    fn find_gone(&mut self, ends: &LogEnds) {
+        let known: HashSet<TopicId> = ends.ends.keys().map(|id| id.topic).collect();
+        let mut gone = BTreeSet::new();
+        self.each_partition(|partition| {
+            if !partition.topic.is_nil() && !known.contains(&partition.topic) {
+                gone.insert(partition.topic);
+            }
+        });
+        self.gone.append(&mut gone);
     }
 
     /// Drop offsets of deleted topics; many take several rounds.
     pub(super) fn drop_gone(&mut self, now: Timestamp, out: &mut Effects<Self>) {
         let mut records = Vec::new();
         for (id, group) in &self.groups {
+            let is_gone = |committed: &Committed| self.gone.contains(&committed.topic);
             let room = UPKEEP_RECORDS - records.len();
-            records.extend(group.offsets.tombstones(id, room, |_, committed| {
-                self.gone.contains(&committed.topic)
-            }));
+            let tombstones = group.offsets.tombstones(id, room, |_, _, it| is_gone(it));
+            records.extend(tombstones);
+            let room = UPKEEP_RECORDS - records.len();
+            records.extend(group.pending_tombstones(id, room, is_gone));
         }
         if records.len() < UPKEEP_RECORDS {
             self.gone.clear();
@@ -116,12 +117,58 @@ impl GroupMachine {
 
     fn end_if_idle(&mut self, id: &Arc<str>, out: &mut Effects<Self>) {
         let idle = |group: &Group| {
-            group.offsets.is_empty() && group.classic().is_some_and(Classic::is_vacant)
+            group.offsets.is_empty()
+                && group.pending.is_empty()
+                && group.classic().is_some_and(Classic::is_vacant)
         };
         if self.groups.get(id).is_some_and(idle) {
             self.end_group(id, out);
         }
     }
+}
+
+/// An offset that lies past its log's end, brought down to it.
+fn lowered(ends: &LogEnds, committed: &Committed, index: i32) -> Option<Committed> {
+    let topic = committed.topic;
+    let end = ends.ends.get(&PartitionId { topic, index })?;
+    (Offset::new(committed.offset) > *end).then(|| Committed {
+        offset: end.get(),
+        ..committed.clone()
+    })
+}
+
+/// Pending offsets that must be written again: those past a log's end, and those that are newer
+/// than one that is written again, as the newest counts (T-14).
+fn pending_cuts(
+    group: &Group,
+    id: &Arc<str>,
+    ends: &LogEnds,
+    mut cut: BTreeSet<(Arc<str>, i32)>,
+) -> Vec<Record> {
+    let is_newer =
+        |topic: &Arc<str>, index, placed: &Placed| group.offsets.at(topic, index) < Some(placed.at);
+    let mut records = group.pending.records(id, is_newer);
+    records.retain_mut(|record| {
+        let Record::Pending {
+            topic,
+            partition,
+            value,
+            ..
+        } = record
+        else {
+            return false;
+        };
+        let key = (topic.clone(), *partition);
+        match lowered(ends, value, *partition) {
+            Some(lower) => {
+                *value = lower;
+                cut.insert(key);
+                true
+            }
+            None => cut.contains(&key),
+        }
+    });
+    records
 }
 
 fn expired(
@@ -135,16 +182,19 @@ fn expired(
         return Vec::new();
     };
     let retention = classic.retention();
-    group.offsets.tombstones(id, room, |topic, committed| {
-        let since_ms = match retention {
-            Retention::Keep => return false,
-            Retention::SinceCommit => committed.commit_timestamp_ms,
-            Retention::Since(at_ms) => at_ms,
-        };
-        let expired = match committed.expire_timestamp_ms {
-            Some(expire_ms) => wall_ms >= expire_ms,
-            None => wall_ms.saturating_sub(since_ms) >= retention_ms,
-        };
-        expired && !classic.is_subscribed(topic)
-    })
+    group
+        .offsets
+        .tombstones(id, room, |topic, partition, committed| {
+            let since_ms = match retention {
+                Retention::Keep => return false,
+                Retention::SinceCommit => committed.commit_timestamp_ms,
+                Retention::Since(at_ms) => at_ms,
+            };
+            let expired = match committed.expire_timestamp_ms {
+                Some(expire_ms) => wall_ms >= expire_ms,
+                None => wall_ms.saturating_sub(since_ms) >= retention_ms,
+            };
+            // T-14: what a transaction is about to replace stays until then.
+            expired && !classic.is_subscribed(topic) && !group.pending.contains(topic, partition)
+        })
 }

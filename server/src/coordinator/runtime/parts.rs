@@ -86,7 +86,9 @@ impl Parts {
         let batch = BatchBuilder::new(self.timestamp_ms);
         match producer {
             // Without a sequence: the coordinator's records are not numbered by the producer.
-            Some(producer) => batch.producer(producer.id, producer.epoch, -1).transactional(),
+            Some(producer) => batch
+                .producer(producer.id, producer.epoch, -1)
+                .transactional(),
             None => batch,
         }
     }

@@ -300,6 +300,16 @@ impl Classic {
         Ok(())
     }
 
+    /// T-14. The state of the group does not matter here, and who names no member is not checked.
+    pub fn check_transaction_commit(&self, event: &Commit) -> Result<(), ErrorCode> {
+        let alone = event.member.is_empty() && event.instance.is_none();
+        if event.generation < 0 && (alone || self.state == State::Empty) {
+            return Ok(());
+        }
+        self.check_generation(&event.member, event.instance.as_deref(), event.generation)?;
+        Ok(())
+    }
+
     /// G-12. A member that goes is not waited for any more.
     pub fn leave(&mut self, turn: &mut Turn<'_>, ticket: Ticket, event: &Leave) {
         let mut results = Vec::with_capacity(event.members.len());

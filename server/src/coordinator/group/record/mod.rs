@@ -10,8 +10,10 @@ mod share;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use ratel_storage::{Marker, Producer};
 
 use crate::coordinator;
+use crate::coordinator::Place;
 use crate::coordinator::record::{Reader, Writer};
 
 pub use metadata::{GroupMetadata, MemberMetadata};
@@ -40,6 +42,22 @@ pub enum Record {
         /// The offset; none takes it away.
         value: Option<Committed>,
     },
+    /// An offset committed inside a transaction: it waits for the end of that (T-14). The bytes
+    /// are those of a committed offset.
+    Pending {
+        /// Whose transaction.
+        producer: Producer,
+        /// The group.
+        group: Arc<str>,
+        /// The topic's name.
+        topic: Arc<str>,
+        /// The partition's index.
+        partition: i32,
+        /// The offset.
+        value: Committed,
+    },
+    /// The end of a producer's transaction.
+    Marker(Marker),
     /// A group at a generation, or its end.
     Group {
         /// The group.
@@ -65,10 +83,17 @@ impl coordinator::Record for Record {
                 partition,
                 value,
             } => {
-                let mut key = Writer::new(KEY_OFFSET);
-                key.string(group).string(topic).i32(*partition);
-                (key.finish(), value.as_ref().map(Committed::encode))
+                let key = offset_key(group, topic, *partition);
+                (key, value.as_ref().map(Committed::encode))
             }
+            Self::Pending {
+                group,
+                topic,
+                partition,
+                value,
+                ..
+            } => (offset_key(group, topic, *partition), Some(value.encode())),
+            Self::Marker(_) => (Bytes::new(), None),
             Self::Group { group, value } => {
                 let mut key = Writer::new(KEY_GROUP);
                 key.string(group);
@@ -105,6 +130,43 @@ impl coordinator::Record for Record {
                 .map(|(group, record)| Self::Share { group, record })),
         }
     }
+
+    fn place(&self) -> Place {
+        match self {
+            Self::Pending { producer, .. } => Place::Within(*producer),
+            Self::Marker(marker) => Place::Marker(*marker),
+            Self::Offset { .. } | Self::Group { .. } | Self::Share { .. } => Place::Plain,
+        }
+    }
+
+    /// Offsets alone wait for the end of a transaction; a tombstone counts at once, as in Kafka.
+    fn within(self, producer: Producer) -> Option<Self> {
+        Some(match self {
+            Self::Offset {
+                group,
+                topic,
+                partition,
+                value: Some(value),
+            } => Self::Pending {
+                producer,
+                group,
+                topic,
+                partition,
+                value,
+            },
+            other => other,
+        })
+    }
+
+    fn marker(marker: Marker) -> Option<Self> {
+        Some(Self::Marker(marker))
+    }
+}
+
+fn offset_key(group: &str, topic: &str, partition: i32) -> Bytes {
+    let mut key = Writer::new(KEY_OFFSET);
+    key.string(group).string(topic).i32(partition);
+    key.finish()
 }
 
 enum Decoded<T> {

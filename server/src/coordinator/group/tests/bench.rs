@@ -12,7 +12,7 @@ use crate::coordinator::group::{
     Action, Commit, CommitOffset, Event, Fetch, GroupMachine, Heartbeat, Join, Joined, Leave,
     Limits, Protocol, Record, Reply, Sync, Synced,
 };
-use crate::coordinator::{Applied, Effects, LogEnds, Machine, Record as _, Ticket, When};
+use crate::coordinator::{Applied, Effects, LogEnds, Machine, Place, Record as _, Ticket, When};
 
 pub const TOPIC: TopicId = Uuid::from_u128(0x70);
 pub type Outcome = Result<Reply, ErrorCode>;
@@ -131,7 +131,12 @@ impl Bench {
         let mut machine = GroupMachine::new(Arc::new(self.limits.clone()));
         for (offset, record) in records.iter().enumerate() {
             let (key, value) = record.encode();
-            let record = Record::decode(&key, value.as_deref()).unwrap().unwrap();
+            let decode = || Record::decode(&key, value.as_deref()).unwrap().unwrap();
+            let record = match record.place() {
+                Place::Plain => decode(),
+                Place::Within(producer) => decode().within(producer).unwrap(),
+                Place::Marker(marker) => Record::marker(marker).unwrap(),
+            };
             let at = Applied {
                 offset: Offset::new(offset as i64),
                 timestamp_ms: self.now.wall_ms,
@@ -232,10 +237,13 @@ impl Bench {
         let fetch = Fetch {
             group: "g".into(),
             topics: Some(vec![("t".into(), vec![0])]),
+            require_stable: false,
         };
         match self.ask(Event::Fetch(fetch)) {
             Ok(Reply::Fetched(topics)) => topics[0].partitions[0]
                 .1
+                .as_ref()
+                .expect("nothing is unstable where that does not matter")
                 .as_ref()
                 .map(|committed| committed.offset),
             other => panic!("no offsets: {other:?}"),

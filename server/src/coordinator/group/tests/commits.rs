@@ -10,6 +10,7 @@ fn all(group: &str) -> Event {
     Event::Fetch(Fetch {
         group: group.into(),
         topics: None,
+        require_stable: false,
     })
 }
 
@@ -161,6 +162,7 @@ fn o_6_what_is_not_committed_is_none_and_no_error() {
     let event = Event::Fetch(Fetch {
         group: "g".into(),
         topics: Some(vec![("t".into(), vec![1, 0]), ("u".into(), vec![0])]),
+        require_stable: false,
     });
     let ticket = bench.send(event);
     let (outcome, when) = bench.taken(ticket);
@@ -168,20 +170,22 @@ fn o_6_what_is_not_committed_is_none_and_no_error() {
     let Ok(Reply::Fetched(topics)) = outcome else {
         panic!("offsets should have come: {outcome:?}");
     };
-    assert_eq!(topics[0].partitions[0], (1, None));
+    assert_eq!(topics[0].partitions[0], (1, Ok(None)));
     let (partition, committed) = &topics[0].partitions[1];
     assert_eq!(
         (
             *partition,
-            committed.as_ref().map(|committed| committed.offset)
+            committed
+                .clone()
+                .map(|found| found.map(|found| found.offset))
         ),
-        (0, Some(7))
+        (0, Ok(Some(7)))
     );
     assert_eq!(
         topics[1],
         FetchedTopic {
             topic: "u".into(),
-            partitions: vec![(0, None)]
+            partitions: vec![(0, Ok(None))]
         }
     );
     let Ok(Reply::Fetched(topics)) = bench.ask(all("g")) else {

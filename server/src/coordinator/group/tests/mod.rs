@@ -10,4 +10,6 @@ mod share;
 mod share_random;
 mod static_members;
 mod syncs;
+mod transactions;
+mod transactions_random;
 mod upkeep;

@@ -8,12 +8,12 @@ use ratel_storage::{
     BatchHeader, Bound, Marker, Outcome, Partition, Producer, ReadRequest, StorageError,
 };
 
-use super::super::*;
+use super::super::{CHECKPOINT_BYTES_MIN, Setup, Shard, Shell, State};
 use super::settle;
 use crate::clock::{ManualClock, Timestamp};
 use crate::coordinator::record::{Reader, Writer};
 use crate::coordinator::testing::TestPartition;
-use crate::coordinator::{Applied, Effects, Place, Record, Ticket};
+use crate::coordinator::{Applied, Effects, LogEnds, Machine, Place, Record, Ticket};
 
 /// A machine that keeps one number, and numbers that wait for their producers' ends.
 #[derive(Default)]
@@ -39,7 +39,10 @@ impl Record for Write {
             Self::End(_) => panic!("a marker's bytes are the log's"),
         };
         let is_pad = matches!(self, Self::Pad(_));
-        (Writer::new(i16::from(is_pad)).finish(), Some(value.finish()))
+        (
+            Writer::new(i16::from(is_pad)).finish(),
+            Some(value.finish()),
+        )
     }
 
     fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<Self>, String> {
