@@ -13,7 +13,10 @@ root=$PWD
 work=$root/.work/clients
 stories=$root/integration/tests/clients
 
-names="kcat confluent-kafka kafka-python aiokafka kafkajs franz-go java java-share tools"
+names="kcat confluent-kafka kafka-python aiokafka kafkajs franz-go java java-share"
+# Checks of `scripts/ecosystem.sh` that are short enough for the tests of every change; each
+# installs what it needs itself.
+short="tools-topics tools-groups tools-cluster"
 
 die() { echo "clients: $*" >&2; exit 1; }
 
@@ -78,12 +81,12 @@ install() {
             need go
             once "$1" "$(sources "$stories"/franz-go/*)" go_program
             ;;
-        java | java-share | tools)
+        java | java-share)
             need mvn
             need javac
             once java "$(sources "$stories"/java/*)" java_classes
             ;;
-        *) die "no client $1; there are: $names" ;;
+        *) [[ " $short " == *" $1 "* ]] || die "no client $1; there are: $names $short" ;;
     esac
 }
 
@@ -100,8 +103,7 @@ run() {
         franz-go) exec "$work/franz-go/story" "$bootstrap" ;;
         java) exec java -cp "$work/java/classes:$work/java/lib/*" Story "$bootstrap" ;;
         java-share) exec java -cp "$work/java/classes:$work/java/lib/*" ShareStory "$bootstrap" ;;
-        tools) exec bash "$stories/java/tools.sh" "$bootstrap" "$work/java/lib" ;;
-        *) die "no client $name; there are: $names" ;;
+        *) exec bash "$stories/ecosystem/$name.sh" "$bootstrap" ;;
     esac
 }
 
@@ -116,6 +118,6 @@ case ${1:-} in
         install "$2"
         run "$2" "$3"
         ;;
-    names) echo "$names" ;;
+    names) echo "$names $short" ;;
     *) die "usage: scripts/clients.sh install NAME... | run NAME HOST:PORT | names" ;;
 esac

@@ -41,7 +41,9 @@ const PROGRAMS: &[&str] = &[
     "franz-go",
     "java",
     "java-share",
-    "tools",
+    "tools-topics",
+    "tools-groups",
+    "tools-cluster",
 ];
 
 enum Verdict {
