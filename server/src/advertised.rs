@@ -63,6 +63,7 @@ mod tests {
             peer: "10.0.0.9:50000".parse().expect("an address"),
             local: local.parse().expect("an address"),
             listener: "PLAINTEXT".into(),
+            muted_until_ms: std::sync::atomic::AtomicI64::default(),
         };
         endpoint(&config, &session)
     }

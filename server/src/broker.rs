@@ -6,6 +6,7 @@ use ratel_protocol::ErrorCode;
 use ratel_storage::{Engine, Partition};
 
 use crate::catalog::Catalog;
+use crate::client_quotas::ClientQuotas;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::coordinator::catalog::Topic;
@@ -42,6 +43,8 @@ pub struct Broker {
     pub producer_ids: ProducerIds,
     /// What consumers read, from one fetch to the next.
     pub fetch_sessions: Arc<FetchSessions>,
+    /// What clients do to their quotas.
+    pub client_quotas: ClientQuotas,
     /// What is counted.
     pub metrics: Arc<Metrics>,
 }
@@ -176,6 +179,7 @@ pub mod testing {
     ) -> Arc<Broker> {
         Arc::new(Broker {
             shares: Shares::idle(engine.clone(), &catalog, clock.clone()),
+            client_quotas: crate::client_quotas::ClientQuotas::new(catalog.view.clone()),
             redrives: Redrives::start(engine.clone(), catalog.clone(), clock.clone()),
             share_sessions: ShareSessions::new(10, 100),
             config,

@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::coordinator::catalog::alter::Changes;
 use crate::coordinator::catalog::broker_config::{BrokerConfigs, BrokerScope};
+use crate::coordinator::catalog::client_quota::QuotaChange;
 use crate::coordinator::catalog::machine::{CatalogMachine, Event, NewTopic, Reply};
 use crate::coordinator::catalog::redrive_job::Job;
 use crate::coordinator::catalog::{
@@ -260,6 +261,27 @@ impl Catalog {
             changes,
             validate_only,
         })
+    }
+
+    /// Change quotas of clients: an outcome for each change.
+    pub fn alter_quotas(
+        &self,
+        changes: Vec<QuotaChange>,
+        validate_only: bool,
+    ) -> impl Future<Output = Vec<Result<(), Refusal>>> + Send + use<> {
+        let count = changes.len();
+        let reply = self.shard.send(Event::AlterQuotas {
+            changes,
+            validate_only,
+        });
+        async move {
+            let code = match reply.await {
+                Ok(Reply::Quotas(outcomes)) => return outcomes,
+                Ok(_) => ErrorCode::UnknownServerError,
+                Err(code) => code,
+            };
+            vec![Err(code.into()); count]
+        }
     }
 
     /// Begin a redrive, or write down how far one has come.

@@ -7,6 +7,7 @@ pub mod batch_time;
 pub mod broker;
 pub mod catalog;
 pub mod cli;
+pub mod client_quotas;
 pub mod clock;
 pub mod config;
 pub mod config_resource;

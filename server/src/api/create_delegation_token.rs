@@ -9,6 +9,7 @@ use ratel_protocol::messages::{CreateDelegationTokenRequest, CreateDelegationTok
 use ratel_protocol::{ApiKey, ErrorCode, StrBytes};
 
 use super::{Api, Context, Later};
+use crate::client_quotas::ANONYMOUS;
 
 pub struct CreateDelegationToken;
 
@@ -21,7 +22,7 @@ impl Api for CreateDelegationToken {
     const VERSIONS: RangeInclusive<i16> = 1..=3;
 
     async fn handle(cx: Context, request: CreateDelegationTokenRequest) -> Later {
-        let asking = StrBytes::from_static_str("ANONYMOUS");
+        let asking = StrBytes::from_static_str(ANONYMOUS);
         let named = request.owner_principal_name.filter(|name| !name.is_empty());
         let (kind, owner) = match named {
             Some(name) => (request.owner_principal_type.unwrap_or_default(), name),

@@ -72,6 +72,7 @@ error_codes! {
     ListPartitionReassignmentsResponse: error_code;
     OffsetDeleteResponse: error_code, topics.partitions.error_code;
     DescribeClientQuotasResponse: error_code;
+    AlterClientQuotasResponse: entries.error_code;
     DescribeUserScramCredentialsResponse: error_code, results.error_code;
     AlterUserScramCredentialsResponse: results.error_code;
     DescribeQuorumResponse: error_code, topics.partitions.error_code;

@@ -3,7 +3,8 @@
 //! Answers when there are `min_bytes`, at `max_wait_ms`, or at once when a partition has an error
 //! (F-3). The first partition that has records gives at least one batch, whatever the limits
 //! (F-1, F-2). One node: no follower, no other replica to read from (F-12). Batches leave as they
-//! came, whatever the version (F-13).
+//! came, whatever the version (F-13). A client above its quota is told for how long it has to be
+//! silent, and is not listened to for that time (KIP-219).
 //! - v4: isolation level; the list of aborted transactions is empty, or null without read_committed
 //! - v5: log start offset; v7: sessions (F-9 to F-11); v9: leader epoch of the client (F-7)
 //! - v11: rack of the client, unused; v12: flexible; v13: topics by id (F-8)
@@ -19,7 +20,7 @@ use std::time::Duration;
 
 use ratel_protocol::messages::FetchRequest;
 use ratel_protocol::{ApiKey, ErrorCode};
-use ratel_storage::{Bound, Offset};
+use ratel_storage::{Bound, Offset, Slice};
 
 use self::reading::Terms;
 use self::response::{Head, Line};
@@ -62,7 +63,12 @@ enum FetchContext {
 
 fn terms(cx: &Context, request: &FetchRequest) -> Terms {
     let bytes = |limit: i32| usize::try_from(limit).unwrap_or(0);
+    let quota_bytes = cx
+        .broker
+        .client_quotas
+        .fetch_bytes_max(cx.client_id.as_deref());
     let max_bytes = bytes(request.max_bytes).min(cx.broker.config.fetch_max_bytes);
+    let max_bytes = max_bytes.min(quota_bytes);
     let max_wait_ms = u64::try_from(request.max_wait_ms).unwrap_or(0);
     let replica_id = if cx.version >= 15 {
         request.replica_state.replica_id
@@ -157,6 +163,7 @@ async fn fetch(cx: Context, mut context: FetchContext, terms: Terms) -> Answer {
     }
     let lines = lines(&cx, session, &looked_at, is_incremental);
     lines.iter().for_each(|line| cx.count_error(line.code));
+    let throttle_ms = throttle(&cx, &lines);
     let session_id = match context {
         FetchContext::Plain(_) => 0,
         FetchContext::Opening(session) => {
@@ -175,16 +182,29 @@ async fn fetch(cx: Context, mut context: FetchContext, terms: Terms) -> Answer {
     };
     let head = Head {
         code: 0,
+        throttle_ms,
         session_id,
         read_committed: terms.bound == Bound::Stable,
     };
     response::frame(cx.version, cx.correlation_id, &head, &lines)
 }
 
+/// For how long the client has to be silent after this answer, in ms (KIP-219).
+fn throttle(cx: &Context, lines: &[Line]) -> i32 {
+    let now_ms = cx.broker.clock.now().monotonic_ms;
+    let quotas = &cx.broker.client_quotas;
+    let throttle_ms = quotas.fetched(cx.client_id.as_deref(), now_ms, || {
+        let records = lines.iter().filter_map(|line| line.records.as_ref());
+        records.map(Slice::len).sum()
+    });
+    cx.mute(throttle_ms)
+}
+
 fn refuse(cx: &Context, code: ErrorCode) -> Answer {
     cx.count_error(code.code());
     let head = Head {
         code: code.code(),
+        throttle_ms: 0,
         session_id: 0,
         read_committed: false,
     };

@@ -74,6 +74,15 @@ impl Context {
         Later::Ready(self.answer(body))
     }
 
+    /// Read nothing more of the client for so many milliseconds, which it is told in the answer.
+    pub fn mute(&self, throttle_ms: i32) -> i32 {
+        if throttle_ms > 0 {
+            let now_ms = self.broker.clock.now().monotonic_ms;
+            self.session.mute(now_ms, throttle_ms);
+        }
+        throttle_ms
+    }
+
     /// Count an error code of an answer; 0 is none.
     pub fn count_error(&self, code: i16) {
         if code != 0 {
@@ -210,6 +219,7 @@ pub fn route(key: i16, version: i16) -> Result<&'static Route, WireError> {
     }
 }
 
+mod alter_client_quotas;
 mod alter_configs;
 mod alter_partition_reassignments;
 mod alter_replica_log_dirs;
@@ -316,6 +326,7 @@ pub const ROUTES: &[Route] = &[
     Route::of::<list_partition_reassignments::ListPartitionReassignments>(), // 46
     Route::of::<offset_delete::OffsetDelete>(),                    // 47
     Route::of::<describe_client_quotas::DescribeClientQuotas>(),   // 48
+    Route::of::<alter_client_quotas::AlterClientQuotas>(),         // 49
     Route::of::<describe_user_scram_credentials::DescribeUserScramCredentials>(), // 50
     Route::of::<alter_user_scram_credentials::AlterUserScramCredentials>(), // 51
     Route::of::<describe_quorum::DescribeQuorum>(),                // 55

@@ -5,6 +5,8 @@
 //! its next one; the answer waits for what `acks` asks (DC1 to DC3). Partitions fail one by one
 //! (P-3). Acks 0 has no answer, and a failure closes the connection (P-2). There is one replica,
 //! so the effective `min.insync.replicas` is 1 and acks=all always has enough of them (P-22).
+//! A client above its quota is told for how long it has to be silent, and is not listened to for
+//! that time (KIP-219).
 //! - v3: magic 2 only; a transactional id: refused as INVALID_REQUEST until transactions work
 //! - v5: log start offset; v7: zstd (P-6); v8: error message
 //! - v9: flexible; v10: current leader, on an error this server never gives
@@ -48,6 +50,7 @@ impl Api for Produce {
         let timeout_ms = u64::try_from(request.timeout_ms).unwrap_or(0);
         // Every batch is in its log when this returns. Nothing of the frame may be kept after it:
         // a name that waits for a sync would keep the whole frame in memory.
+        let throttle_ms = throttle(&cx, &request);
         let appends = append_all(&cx, request);
         Later::wait(async move {
             let acknowledged = acknowledge(appends, Duration::from_millis(timeout_ms));
@@ -55,10 +58,26 @@ impl Api for Produce {
             match (acks, failed) {
                 (0, false) => Answer::Nothing,
                 (0, true) => Answer::Close,
-                _ => cx.answer(&downgrade(response, cx.version)),
+                _ => {
+                    let response = response.with_throttle_time_ms(throttle_ms);
+                    cx.answer(&downgrade(response, cx.version))
+                }
             }
         })
     }
+}
+
+/// For how long the client has to be silent after this, in ms (KIP-219). Nothing more is read of
+/// it in that time.
+fn throttle(cx: &Context, request: &ProduceRequest) -> i32 {
+    let quotas = &cx.broker.client_quotas;
+    let throttle_ms = quotas.produced(cx.client_id.as_deref(), cx.received.monotonic_ms, || {
+        let topics = request.topic_data.iter();
+        let partitions = topics.flat_map(|topic| &topic.partition_data);
+        let records = partitions.filter_map(|partition| partition.records.as_ref());
+        records.map(Bytes::len).sum()
+    });
+    cx.mute(throttle_ms)
 }
 
 /// The appends of one topic of the request.

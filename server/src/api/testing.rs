@@ -67,6 +67,7 @@ impl Logs {
                 peer: ([127, 0, 0, 1], 50_000).into(),
                 local: ([127, 0, 0, 1], 9092).into(),
                 listener: "PLAINTEXT".into(),
+                muted_until_ms: std::sync::atomic::AtomicI64::default(),
             }),
             client_id: Some(StrBytes::from_static_str("test")),
         }

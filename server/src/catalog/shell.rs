@@ -211,7 +211,9 @@ impl Shell<CatalogMachine> for CatalogShell {
                 deleted,
                 groups,
                 redrives,
+                quotas,
             } => {
+                self.0.view.put_quotas(quotas);
                 let defaults = GroupSettings::new(&BTreeMap::new(), &brokers);
                 self.0.view.begin_groups(defaults, groups);
                 for job in redrives {
@@ -224,6 +226,7 @@ impl Shell<CatalogMachine> for CatalogShell {
                     self.remove(shard, id, partitions).await;
                 }
             }
+            Action::PublishQuotas(quotas) => self.0.view.put_quotas(quotas),
             Action::PublishRedrive(id, job) => self.0.view.put_redrive(id, job),
             Action::PublishGroup(config) => self.0.view.insert_group(config),
             Action::Publish(topic) => self.publish(topic).await,

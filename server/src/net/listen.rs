@@ -169,6 +169,7 @@ impl Network {
             peer,
             local,
             listener: name.clone(),
+            muted_until_ms: std::sync::atomic::AtomicI64::default(),
         });
         let broker = self.broker.clone();
         let budget = self.budget.clone();

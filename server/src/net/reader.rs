@@ -145,12 +145,42 @@ impl<'a> Reader<'a> {
                 )));
             }
             if self.missing()? == 0 {
+                if !self.await_unmuted().await? {
+                    return Ok(None);
+                }
                 if let Some(queued) = self.begin()? {
                     return Ok(Some(queued));
                 }
             } else if !self.fill().await? {
                 return Ok(None);
             }
+        }
+    }
+
+    /// Wait while the client has to be silent; `false` if it is gone.
+    async fn await_unmuted(&mut self) -> Result<bool, Closed> {
+        if self.session.muted_ms(self.last_read.monotonic_ms) == 0 {
+            return Ok(true);
+        }
+        loop {
+            let now_ms = self.broker.clock.now().monotonic_ms;
+            let left = Duration::from_millis(self.session.muted_ms(now_ms));
+            if left.is_zero() {
+                return Ok(true);
+            }
+            sleep(left.min(HANG_UP_CHECK)).await;
+            if self.is_gone().await? {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Whether the client has closed its end.
+    async fn is_gone(&mut self) -> Result<bool, Closed> {
+        tokio::select! {
+            biased;
+            ready = self.socket.ready(Interest::READABLE) => Ok(ready?.is_read_closed()),
+            () = std::future::ready(()) => Ok(false),
         }
     }
 
@@ -161,14 +191,8 @@ impl<'a> Reader<'a> {
         }
         loop {
             sleep(HANG_UP_CHECK).await;
-            tokio::select! {
-                biased;
-                ready = self.socket.ready(Interest::READABLE) => {
-                    if ready?.is_read_closed() {
-                        return Ok(None);
-                    }
-                }
-                () = std::future::ready(()) => {}
+            if self.is_gone().await? {
+                return Ok(None);
             }
         }
     }

@@ -46,7 +46,7 @@ impl Drop for Parked {
     }
 }
 
-/// Obeys the group id: `park <ms>`, `panic`, `nothing`, `close`, `big <bytes>`,
+/// Obeys the group id: `park <ms>`, `mute <ms>`, `panic`, `nothing`, `close`, `big <bytes>`,
 /// `file <bytes>`, `memory <bytes>`;
 /// anything else is answered at once with the request's generation as error code.
 struct Obedient;
@@ -70,6 +70,10 @@ impl Api for Obedient {
                     drop(parked);
                     cx.answer(&body)
                 })
+            }
+            "mute" => {
+                cx.mute(i32::try_from(number).expect("small"));
+                cx.ready(&body)
             }
             "panic" => panic!("asked for"),
             "nothing" => Later::Ready(Answer::Nothing),
@@ -300,6 +304,29 @@ async fn net_9_a_parked_request_holds_answers_back_but_not_the_handling() {
     assert_eq!(client.beat().await, (1, 1));
     assert_eq!(client.beat().await, (2, 2));
     assert!(client.is_closed().await, "what stood before it was sent");
+}
+
+#[tokio::test]
+async fn kip_219_a_client_that_is_to_be_silent_is_answered_and_then_not_listened_to() {
+    let server = Server::start(Config::default()).await;
+    let mut client = server.connect().await;
+    let mut bytes = beat(1, "mute 400");
+    bytes.extend(beat(2, "answer"));
+    let began = std::time::Instant::now();
+    client.send(&bytes).await;
+    assert_eq!(client.beat().await, (1, 1));
+    // Another client is not concerned.
+    let mut other = server.connect().await;
+    other.send(&beat(3, "answer")).await;
+    assert_eq!(other.beat().await, (3, 3));
+    assert_eq!(client.beat().await, (2, 2));
+    assert!(began.elapsed() >= Duration::from_millis(390));
+
+    client.send(&beat(4, "mute 3600000")).await;
+    assert_eq!(client.beat().await, (4, 4));
+    client.send(&beat(5, "answer")).await;
+    server.shutdown.send_replace(true);
+    assert!(client.is_closed().await, "a stop waits for nobody");
 }
 
 #[tokio::test]

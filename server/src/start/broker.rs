@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use super::{Identity, StartError};
 use crate::broker::Broker;
 use crate::catalog::Catalog;
+use crate::client_quotas::ClientQuotas;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::fetch_sessions::FetchSessions;
@@ -63,6 +64,7 @@ pub(super) async fn open(
     let redrives = Redrives::start(engine.clone(), catalog.clone(), clock.clone());
     Ok(Arc::new(Broker {
         shares,
+        client_quotas: ClientQuotas::new(catalog.view.clone()),
         redrives,
         share_sessions,
         config,

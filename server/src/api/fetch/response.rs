@@ -13,6 +13,8 @@ use crate::fetch_sessions::{Entry, TopicKey};
 pub(super) struct Head {
     /// The error of the whole request.
     pub code: i16,
+    /// For how long the client has to be silent, in ms.
+    pub throttle_ms: i32,
     /// The session, 0 for none.
     pub session_id: i32,
     /// Whether aborted transactions are listed: an empty list instead of none.
@@ -61,7 +63,7 @@ pub(super) fn frame(version: i16, correlation_id: i32, head: &Head, lines: &[Lin
         version,
         out: Pieces::begin(ApiKey::Fetch, version, correlation_id),
     };
-    writer.out.buffer.put_i32(0); // throttle_time_ms
+    writer.out.buffer.put_i32(head.throttle_ms);
     if version >= 7 {
         writer.out.buffer.put_i16(head.code);
         writer.out.buffer.put_i32(head.session_id);

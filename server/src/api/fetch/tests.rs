@@ -650,3 +650,34 @@ async fn a_large_fetch_leaves_in_pieces_that_join_to_the_log() {
     let expected = [(0, 0, vec![value.clone()]), (1, 0, vec![value])];
     assert_eq!(summary(&response), expected);
 }
+
+#[tokio::test]
+async fn kip_219_a_consumer_above_its_quota_is_told_to_be_silent() {
+    use crate::coordinator::catalog::client_quota::{ClientQuotas, Limit, Part, Quota};
+    let bench = Bench::new();
+    let topic = bench.topic("t", 1);
+    let record = batch(&["a record"]);
+    append(&bench, &topic, 0, &record).await;
+    append(&bench, &topic, 0, &record).await;
+    let ask = request(12, &topic, &[(0, 0)]);
+    let mut quotas = ClientQuotas::default();
+    let limit = Limit(record.bytes().len() as f64 / 10.0);
+    let owner = [(Part::User, None)].into();
+    quotas.put(&owner, &[(Quota::ConsumerByteRate, limit)].into());
+    bench.broker.catalog.view.put_quotas(Arc::new(quotas));
+
+    let first = bench.send(12, &ask).await;
+    let records = first.responses[0].partitions[0].records.as_ref();
+    assert_eq!(
+        records.expect("records").len(),
+        record.bytes().len(),
+        "10 s of it"
+    );
+    assert_eq!(first.throttle_time_ms, 0);
+    assert_eq!(bench.send(12, &ask).await.throttle_time_ms, 10_000);
+    let session = bench.context(ApiKey::Fetch, 12).session;
+    assert_eq!(
+        session.muted_ms(bench.broker.clock.now().monotonic_ms),
+        10_000
+    );
+}

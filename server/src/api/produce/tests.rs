@@ -605,3 +605,29 @@ async fn a_full_disk_is_a_storage_error_with_a_sentence() {
     let answer = produce(&bench, &topic, records(&["v"])).await;
     assert_eq!((answer.error_code, answer.base_offset), (0, 1));
 }
+
+#[tokio::test]
+async fn kip_219_a_producer_above_its_quota_is_told_to_be_silent() {
+    use crate::coordinator::catalog::client_quota::{ClientQuotas, Limit, Part, Quota};
+    let bench = Bench::new();
+    let topic = bench.topic("t", 1);
+    let ask = request(9, 1, &topic, &[(0, records(&["a record"]))]);
+    assert_eq!(bench.send(9, &ask).await.throttle_time_ms, 0);
+
+    let bytes = records(&["a record"]).expect("records").len();
+    let mut quotas = ClientQuotas::default();
+    let limit = Limit(bytes as f64 / 10.0);
+    let owner = [(Part::ClientId, Some("test".into()))].into();
+    quotas.put(&owner, &[(Quota::ProducerByteRate, limit)].into());
+    bench.broker.catalog.view.put_quotas(Arc::new(quotas));
+    assert_eq!(bench.send(9, &ask).await.throttle_time_ms, 0, "10 s of it");
+    let muted_ms = || {
+        let session = bench.context(ApiKey::Produce, 9).session;
+        session.muted_ms(bench.broker.clock.now().monotonic_ms)
+    };
+    assert_eq!(muted_ms(), 0);
+    let response = bench.send(9, &ask).await;
+    assert_eq!(response.throttle_time_ms, 10_000);
+    assert_eq!(response.responses[0].partition_responses[0].base_offset, 2);
+    assert_eq!(muted_ms(), 10_000);
+}

@@ -10,6 +10,7 @@ use ratel_storage::TopicId;
 
 use super::alter::{self, Changes};
 use super::broker_config::{BrokerConfigs, BrokerScope};
+use super::client_quota::{ClientQuotas, QuotaChange};
 use super::group_config::{self, GroupConfig, GroupSettings};
 use super::record::{CatalogRecord, TopicRecord};
 use super::redrive_job::Job;
@@ -86,6 +87,13 @@ pub enum Event {
         /// Change nothing.
         validate_only: bool,
     },
+    /// Change quotas of clients.
+    AlterQuotas {
+        /// How.
+        changes: Vec<QuotaChange>,
+        /// Change nothing.
+        validate_only: bool,
+    },
     /// Begin a redrive, or write down how far one has come.
     PutRedrive {
         /// The job. A new one's number does not count.
@@ -111,6 +119,8 @@ pub enum Reply {
     Topics(Vec<Result<Arc<Topic>, Refusal>>),
     /// To AlterTopic, AlterBroker and AlterGroup.
     Altered(Result<(), Refusal>),
+    /// To AlterQuotas: for each change, in the order of the request.
+    Quotas(Vec<Result<(), Refusal>>),
     /// To PutRedrive: the job as it is written down.
     Redrive(Result<Arc<Job>, Refusal>),
     /// To ProducerIds: a block that nobody else gets.
@@ -134,7 +144,11 @@ pub enum Action {
         groups: Vec<Arc<GroupConfig>>,
         /// Every redrive.
         redrives: Vec<Arc<Job>>,
+        /// The quotas of clients.
+        quotas: Arc<ClientQuotas>,
     },
+    /// Hold clients to these quotas.
+    PublishQuotas(Arc<ClientQuotas>),
     /// Show readers a redrive, or that there is none of this number any more.
     PublishRedrive(i64, Option<Arc<Job>>),
     /// Show readers a group's configuration; one without values is none.
@@ -160,6 +174,7 @@ pub struct CatalogMachine {
     deleted: BTreeMap<TopicId, i32>,
     groups: BTreeMap<Arc<str>, Arc<GroupConfig>>,
     redrives: BTreeMap<i64, Arc<Job>>,
+    quotas: Arc<ClientQuotas>,
     /// One past the last producer id that was given out.
     producer_ids_end: i64,
 }
@@ -178,6 +193,7 @@ impl CatalogMachine {
             deleted: BTreeMap::new(),
             groups: BTreeMap::new(),
             redrives: BTreeMap::new(),
+            quotas: Arc::default(),
             producer_ids_end: 0,
         }
     }
@@ -511,6 +527,10 @@ impl Machine for CatalogMachine {
                 changes,
                 validate_only,
             } => Reply::Altered(self.alter_group(group, &changes, validate_only, out)),
+            Event::AlterQuotas {
+                changes,
+                validate_only,
+            } => Reply::Quotas(self.alter_quotas(&changes, validate_only, out)),
             Event::PutRedrive { job, is_new } => {
                 Reply::Redrive(self.put_redrive(*job, is_new, out))
             }
@@ -549,6 +569,7 @@ impl Machine for CatalogMachine {
             }
             CatalogRecord::GroupConfig { group, configs } => self.apply_group(group, configs),
             CatalogRecord::Redrive { id, job } => self.apply_redrive(*id, job.as_ref()),
+            CatalogRecord::Quotas { .. } => self.apply_quotas(record),
             CatalogRecord::ProducerIds { end } => {
                 self.producer_ids_end = self.producer_ids_end.max(*end);
             }
@@ -567,6 +588,7 @@ impl Machine for CatalogMachine {
                 .collect(),
             groups: self.groups.values().cloned().collect(),
             redrives: self.redrives.values().cloned().collect(),
+            quotas: self.quotas.clone(),
         });
     }
 
@@ -598,6 +620,7 @@ impl Machine for CatalogMachine {
             id: *id,
             job: Some(job.clone()),
         }));
+        out.extend(self.quota_records());
         out.push(CatalogRecord::ProducerIds {
             end: self.producer_ids_end,
         });
@@ -628,6 +651,7 @@ fn above(limit: &str, value: usize) -> Refusal {
     Refusal::new(ErrorCode::PolicyViolation, message)
 }
 
+mod quotas;
 mod redrives;
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use ratel_storage::TopicId;
 
 use super::broker_config::BrokerScope;
+use super::client_quota::{Limit, Limits, Owner, Part, Quota};
 use super::redrive_job::Job;
 use crate::coordinator::Record;
 use crate::coordinator::record::{Reader, Writer};
@@ -18,6 +19,7 @@ const BROKER_CONFIG: i16 = 2;
 const PRODUCER_IDS: i16 = 3;
 const GROUP_CONFIG: i16 = 4;
 const REDRIVE: i16 = 5;
+const QUOTAS: i16 = 6;
 
 /// The one version of every value.
 const VERSION: i16 = 0;
@@ -63,6 +65,13 @@ pub enum CatalogRecord {
         id: i64,
         /// The job.
         job: Option<Arc<Job>>,
+    },
+    /// The quotas of a user, client or address, all of them; empty if there are none any more.
+    Quotas {
+        /// Whose.
+        owner: Owner,
+        /// The quotas.
+        limits: Limits,
     },
     /// Every producer id below this one has been given out.
     ProducerIds {
@@ -126,6 +135,51 @@ fn read_configs(value: &mut Reader<'_>) -> Result<BTreeMap<String, String>, Stri
         .collect()
 }
 
+fn encode_quotas(owner: &Owner, limits: &Limits) -> (Bytes, Option<Bytes>) {
+    let mut key = Writer::new(QUOTAS);
+    key.count(owner.len());
+    for (part, name) in owner {
+        key.string(part.name()).i8(i8::from(name.is_some()));
+        if let Some(name) = name {
+            key.string(name);
+        }
+    }
+    let value = (!limits.is_empty()).then(|| {
+        let mut value = Writer::new(VERSION);
+        value.count(limits.len());
+        for (quota, limit) in limits {
+            value
+                .string(quota.name())
+                .i64(limit.0.to_bits().cast_signed());
+        }
+        value.finish()
+    });
+    (key.finish(), value)
+}
+
+fn decode_quotas(key: &mut Reader<'_>, value: Option<Reader<'_>>) -> Result<CatalogRecord, String> {
+    let mut owner = Owner::new();
+    for _ in 0..key.count()? {
+        let part = key.string()?;
+        let part = Part::of(part).ok_or_else(|| format!("quotas of a {part}"))?;
+        let name = match key.i8()? {
+            0 => None,
+            _ => Some(key.string()?.into()),
+        };
+        owner.insert(part, name);
+    }
+    let mut limits = Limits::new();
+    if let Some(mut value) = value {
+        for _ in 0..value.count()? {
+            let quota = value.string()?;
+            let quota = Quota::of(quota).ok_or_else(|| format!("a quota {quota}"))?;
+            let limit = f64::from_bits(value.i64()?.cast_unsigned());
+            limits.insert(quota, Limit(limit));
+        }
+    }
+    Ok(CatalogRecord::Quotas { owner, limits })
+}
+
 impl Record for CatalogRecord {
     fn encode(&self) -> (Bytes, Option<Bytes>) {
         let keyed = |kind, id: &TopicId| {
@@ -171,6 +225,7 @@ impl Record for CatalogRecord {
                 });
                 (key.finish(), value)
             }
+            Self::Quotas { owner, limits } => encode_quotas(owner, limits),
             Self::ProducerIds { end } => {
                 let mut value = Writer::new(VERSION);
                 value.i64(*end);
@@ -218,6 +273,7 @@ impl Record for CatalogRecord {
                 let job = job.transpose()?.map(Arc::new);
                 Self::Redrive { id, job }
             }
+            (QUOTAS, value) => decode_quotas(&mut key, value)?,
             (PRODUCER_IDS, Some(mut value)) => Self::ProducerIds { end: value.i64()? },
             (kind, _) => return Err(format!("a catalog record of type {kind}")),
         };
@@ -288,6 +344,14 @@ mod tests {
                 job: Some(Arc::new(super::super::redrive_job::example())),
             },
             CatalogRecord::Redrive { id: 3, job: None },
+            CatalogRecord::Quotas {
+                owner: [(Part::User, None), (Part::ClientId, Some("c".into()))].into(),
+                limits: [(Quota::ProducerByteRate, Limit(1.5))].into(),
+            },
+            CatalogRecord::Quotas {
+                owner: [(Part::Ip, Some("10.0.0.1".into()))].into(),
+                limits: Limits::new(),
+            },
             CatalogRecord::ProducerIds { end: 4000 },
         ];
         for record in records {

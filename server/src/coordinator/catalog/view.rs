@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use ratel_storage::{LogSettings, PartitionId, TopicId};
 
+use super::client_quota::{ClientQuotas, Quota};
 use super::group_config::{GroupConfig, GroupSettings};
 use super::redrive_job::Job;
 
@@ -51,6 +52,9 @@ pub struct View {
     groups: DashMap<Arc<str>, Arc<GroupConfig>>,
     group_defaults: ArcSwap<GroupSettings>,
     redrives: DashMap<i64, Arc<Job>>,
+    quotas: ArcSwap<ClientQuotas>,
+    /// Whether anybody has a quota of bytes produced, and of bytes fetched.
+    has_quotas: [AtomicBool; 2],
 }
 
 impl View {
@@ -145,6 +149,27 @@ impl View {
             Some(job) => self.redrives.insert(id, job),
             None => self.redrives.remove(&id).map(|(_, job)| job),
         };
+    }
+
+    /// The quotas of clients.
+    #[must_use]
+    pub fn quotas(&self) -> Arc<ClientQuotas> {
+        self.quotas.load_full()
+    }
+
+    /// Whether any client has a quota of bytes produced or, with `fetched`, of bytes fetched. One
+    /// load: asked for every request.
+    #[must_use]
+    pub fn has_byte_quotas(&self, fetched: bool) -> bool {
+        self.has_quotas[usize::from(fetched)].load(Ordering::Relaxed)
+    }
+
+    /// Hold clients to these quotas. Only the catalog's shell calls this.
+    pub fn put_quotas(&self, quotas: Arc<ClientQuotas>) {
+        let [produced, fetched] = &self.has_quotas;
+        produced.store(quotas.has(Quota::ProducerByteRate), Ordering::Relaxed);
+        fetched.store(quotas.has(Quota::ConsumerByteRate), Ordering::Relaxed);
+        self.quotas.store(quotas);
     }
 
     /// How many topics there are.

@@ -54,7 +54,9 @@ fn encoded(version: i16, correlation_id: i32, head: &Head, lines: &[Line]) -> By
                 .collect(),
         )
     });
-    let response = FetchResponse::default().with_responses(topics.collect());
+    let response = FetchResponse::default()
+        .with_throttle_time_ms(head.throttle_ms)
+        .with_responses(topics.collect());
     let response = if version >= 7 {
         response
             .with_error_code(head.code)
@@ -102,9 +104,10 @@ proptest! {
         correlation_id in any::<i32>(),
         code in any::<i16>(),
         session_id in any::<i32>(),
+        throttle_ms in any::<i32>(),
         read_committed in any::<bool>(),
     ) {
-        let head = Head { code, session_id, read_committed };
+        let head = Head { code, throttle_ms, session_id, read_committed };
         let expected = encoded(version, correlation_id, &head, &lines);
         assert_eq!(joined(frame(version, correlation_id, &head, &lines)), expected);
     }
@@ -122,6 +125,7 @@ fn line(records: Option<Slice>) -> Line {
 
 const HEAD: Head = Head {
     code: 0,
+    throttle_ms: 0,
     session_id: 0,
     read_committed: false,
 };

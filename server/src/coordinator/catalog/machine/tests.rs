@@ -743,3 +743,38 @@ fn a_groups_bad_value_and_one_group_too_many_change_nothing() {
     let (code, _) = altered(reply).unwrap_err();
     assert_eq!((code, records.len()), (ErrorCode::PolicyViolation, 0));
 }
+
+#[test]
+fn quotas_change_once_and_survive_a_replay_and_a_snapshot() {
+    use crate::coordinator::catalog::client_quota::{Quota, QuotaChange};
+    let change = |value| Event::AlterQuotas {
+        changes: vec![QuotaChange {
+            owner: vec![("client-id".into(), None)],
+            limits: vec![("producer_byte_rate".into(), value)],
+        }],
+        validate_only: false,
+    };
+    let mut bench = Bench::new();
+    let (records, _, actions) = bench.handle(change(Some(5.0)));
+    assert_eq!(records.len(), 1);
+    let seen = match &actions[..] {
+        [Action::PublishQuotas(quotas)] => quotas.has(Quota::ProducerByteRate),
+        other => panic!("{other:?}"),
+    };
+    assert!(seen);
+    let (again, _, actions) = bench.handle(change(Some(5.0)));
+    assert!(again.is_empty() && actions.is_empty(), "it is so already");
+
+    let mut replayed = Bench::new();
+    let at = Applied {
+        offset: Offset::ZERO,
+        timestamp_ms: 0,
+    };
+    replayed.machine.apply(at, &records[0]);
+    assert_eq!(replayed.machine.quotas, bench.machine.quotas);
+    let mut snapshot = Vec::new();
+    bench.machine.snapshot(&mut snapshot);
+    assert!(snapshot.contains(&records[0]));
+    bench.handle(change(None));
+    assert!(bench.machine.quotas.owners().next().is_none());
+}
