@@ -19,7 +19,7 @@ use crate::coordinator::catalog::client_quota::QuotaChange;
 use crate::coordinator::catalog::machine::{CatalogMachine, Event, NewTopic, Reply};
 use crate::coordinator::catalog::redrive_job::Job;
 use crate::coordinator::catalog::{
-    CATALOG_PARTITION, OFFSETS_TOPIC, SHARE_STATE_TOPIC, Topic, View,
+    CATALOG_PARTITION, OFFSETS_TOPIC, SHARE_STATE_TOPIC, TRANSACTIONS_TOPIC, Topic, View,
 };
 use crate::coordinator::runtime::{CHECKPOINT_BYTES_MIN, Setup, Shard, State};
 use crate::error::Refusal;
@@ -366,6 +366,17 @@ fn internal_topic(name: &str, config: &Config) -> Option<NewTopic> {
                 (
                     "segment.bytes",
                     segment_bytes("offsets.topic.segment.bytes"),
+                ),
+            ],
+        ),
+        TRANSACTIONS_TOPIC => (
+            config.transaction_state_log_num_partitions,
+            vec![
+                ("cleanup.policy", "compact".into()),
+                ("compression.type", "uncompressed".into()),
+                (
+                    "segment.bytes",
+                    segment_bytes("transaction.state.log.segment.bytes"),
                 ),
             ],
         ),

@@ -205,6 +205,29 @@ keys! {
     /// Sessions of members of share groups at most.
     group_share_max_share_sessions: usize = 2000, "group.share.max.share.sessions", at_least(1),
         at_most(1_000_000);
+    /// Partitions of `__transaction_state`, fixed when it is made.
+    transaction_state_log_num_partitions: i32 = 50, "transaction.state.log.num.partitions",
+        at_least(1);
+    /// The longest time that a producer may ask its transactions to be let open, in milliseconds.
+    transaction_max_timeout_ms: i32 = 900_000, "transaction.max.timeout.ms", at_least(1);
+    /// How often open transactions are looked at, to abort those that are open for longer than
+    /// their producer asked for, in milliseconds.
+    transaction_abort_timed_out_transaction_cleanup_interval_ms: i64 = 10_000,
+        "transaction.abort.timed.out.transaction.cleanup.interval.ms", int(), at_least(1);
+    /// A transactional id that nobody used for this long is forgotten, in milliseconds.
+    transactional_id_expiration_ms: i64 = 604_800_000, "transactional.id.expiration.ms", int(),
+        at_least(1);
+    /// How often transactional ids are looked at for that, in milliseconds.
+    transaction_remove_expired_transaction_cleanup_interval_ms: i64 = 3_600_000,
+        "transaction.remove.expired.transaction.cleanup.interval.ms", int(), at_least(1);
+    /// Whether the first batch of a transaction in a partition is held against its coordinator,
+    /// where the client does not add partitions by writing to them.
+    transaction_partition_verification_enable: bool = true,
+        "transaction.partition.verification.enable";
+    /// Transactional ids in one partition of `__transaction_state` at most.
+    transactional_ids_max: usize = 100_000, "transactional.ids.max", at_least(1), ours();
+    /// Partitions of one transaction at most.
+    transaction_partitions_max: usize = 10_000, "transaction.partitions.max", at_least(1), ours();
     /// A partition forgets an idempotent producer that wrote nothing for this long.
     producer_id_expiration_ms: i64 = 86_400_000, "producer.id.expiration.ms", int(), at_least(1),
         dynamic();

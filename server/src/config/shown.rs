@@ -43,7 +43,8 @@ const fn flag(name: &'static str, default: &'static str, doc: &'static str) -> K
 const THREADS: &str = "Kafka sizes a pool of threads by it; here the machine's cores decide.";
 const CLUSTER: &str = "Of Kafka's controllers and replicas; one server has neither.";
 const COMPACTION: &str = "Of compaction, which is not there yet.";
-const TRANSACTIONS: &str = "Of transactions, which are not there yet.";
+const TRANSACTIONS: &str =
+    "Of transactions: one server keeps one replica, and has no two-phase commit.";
 const GROUPS: &str = "Of the new consumer group protocol, which is not there yet.";
 const SHARES: &str = "Of share groups, which are not there yet.";
 const STREAMS: &str = "Of streams groups, which are not there yet.";
@@ -165,25 +166,12 @@ pub const SHOWN: &[Key] = &[
     int("group.streams.heartbeat.interval.ms", "5000", STREAMS),
     int("group.streams.num.standby.replicas", "0", STREAMS),
     int("group.streams.initial.rebalance.delay.ms", "3000", STREAMS),
-    int("transactional.id.expiration.ms", "604800000", TRANSACTIONS),
-    int("transaction.max.timeout.ms", "900000", TRANSACTIONS),
-    int("transaction.state.log.num.partitions", "50", TRANSACTIONS),
     int(
         "transaction.state.log.replication.factor",
         "3",
         TRANSACTIONS,
     ),
     int("transaction.state.log.min.isr", "2", TRANSACTIONS),
-    int(
-        "transaction.abort.timed.out.transaction.cleanup.interval.ms",
-        "10000",
-        TRANSACTIONS,
-    ),
-    flag(
-        "transaction.partition.verification.enable",
-        "true",
-        TRANSACTIONS,
-    ),
     flag("transaction.two.phase.commit.enable", "false", TRANSACTIONS),
 ];
 

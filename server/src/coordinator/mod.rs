@@ -27,6 +27,7 @@ pub mod runtime;
 pub mod share;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod txn;
 
 /// Names one waiting reply. Given out by the runtime, one per event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -34,13 +34,13 @@ pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
 /// The topic of queues.
 pub const SHARE_STATE_TOPIC: &str = "__share_group_state";
 
+/// The topic of transactional ids.
+pub const TRANSACTIONS_TOPIC: &str = "__transaction_state";
+
 /// Whether the server makes this topic for itself.
 #[must_use]
 pub fn is_internal_name(name: &str) -> bool {
-    matches!(
-        name,
-        OFFSETS_TOPIC | "__transaction_state" | SHARE_STATE_TOPIC
-    )
+    matches!(name, OFFSETS_TOPIC | TRANSACTIONS_TOPIC | SHARE_STATE_TOPIC)
 }
 
 /// Whether a topic can have this name: 1 to 249 letters, digits, `.`, `_` and `-`, but neither

@@ -1,0 +1,183 @@
+//! A transaction ends (T-8 to T-10, T-13).
+
+use std::sync::Arc;
+
+use ratel_protocol::ErrorCode;
+
+use super::{
+    Action, EPOCH_MAX, End, NONE, ProducerId, Reply, Status, Transaction, TransactionMachine,
+    VERSION_WITH_EPOCHS, WriteMarkers,
+};
+use crate::clock::Timestamp;
+use crate::coordinator::{Effects, Ticket};
+
+/// What becomes of a request to end a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// It ends.
+    Ends,
+    /// It has ended like that already.
+    Ended,
+}
+
+impl TransactionMachine {
+    pub(super) fn end(
+        &mut self,
+        now: Timestamp,
+        ticket: Ticket,
+        event: &End,
+        out: &mut Effects<Self>,
+    ) {
+        let Some(known) = self.transactions.get(&event.id) else {
+            return out.refuse(ticket, ErrorCode::InvalidProducerIdMapping);
+        };
+        let raises = event.client_version >= VERSION_WITH_EPOCHS;
+        let verdict = match raises {
+            true => judge_with_epochs(known, event),
+            false => judge(known, event),
+        };
+        match verdict {
+            Err(code) => return out.refuse(ticket, code),
+            Ok(Verdict::Ended) => {}
+            Ok(Verdict::Ends) => {
+                let rotates = raises && known.is_exhausted();
+                let fresh_id = match (rotates, event.fresh_id) {
+                    (false, _) => NONE,
+                    (true, Some(fresh_id)) => fresh_id,
+                    (true, None) => return out.reply_now(ticket, Reply::NeedsProducerId),
+                };
+                let version = event.client_version;
+                self.prepare(now, &event.id, event.commit, version, fresh_id, out);
+            }
+        }
+        if let Some(known) = self.transactions.get(&event.id) {
+            let (id, epoch) = known.successor();
+            out.reply(ticket, Reply::Producer(ProducerId { id, epoch }));
+        }
+    }
+
+    /// Write down how a transaction ends, and have its markers written.
+    pub(super) fn prepare(
+        &mut self,
+        now: Timestamp,
+        id: &Arc<str>,
+        commit: bool,
+        version: i16,
+        fresh_id: i64,
+        out: &mut Effects<Self>,
+    ) {
+        let Some(known) = self.transactions.get(id) else {
+            return;
+        };
+        let next = known.prepare(commit, version, fresh_id, now.wall_ms);
+        self.put(id, next, out);
+        self.write_markers(now, id, out);
+    }
+
+    /// Ask for the markers of a transaction that is to end. Without a partition it has ended.
+    pub(super) fn write_markers(&mut self, now: Timestamp, id: &Arc<str>, out: &mut Effects<Self>) {
+        let Some(known) = self.transactions.get(id) else {
+            return;
+        };
+        let Some(commit) = known.status.preparing() else {
+            return;
+        };
+        if known.partitions.is_empty() {
+            return self.complete(now, id, commit, out);
+        }
+        out.act(Action::WriteMarkers(WriteMarkers {
+            id: id.clone(),
+            producer: ProducerId {
+                id: known.producer_id,
+                epoch: known.epoch,
+            },
+            commit,
+            version: known.client_version,
+            partitions: known.partitions.clone(),
+        }));
+    }
+
+    pub(super) fn markers_written(
+        &mut self,
+        now: Timestamp,
+        id: &Arc<str>,
+        producer: ProducerId,
+        out: &mut Effects<Self>,
+    ) {
+        let known = self
+            .transactions
+            .get(id)
+            .filter(|known| (known.producer_id, known.epoch) == (producer.id, producer.epoch));
+        // News of markers that an earlier life of this machine asked for may come twice.
+        if let Some(commit) = known.and_then(|known| known.status.preparing()) {
+            self.complete(now, id, commit, out);
+        }
+    }
+
+    fn complete(&mut self, now: Timestamp, id: &Arc<str>, commit: bool, out: &mut Effects<Self>) {
+        if let Some(known) = self.transactions.get(id) {
+            let next = known.complete(commit, now.wall_ms);
+            self.put(id, next, out);
+        }
+        self.unpark(now, id, out);
+    }
+}
+
+/// Without epochs of its own, a transaction ends at exactly its producer's epoch (T-8).
+fn judge(known: &Transaction, event: &End) -> Result<Verdict, ErrorCode> {
+    if known.producer_id != event.producer.id {
+        return Err(ErrorCode::InvalidProducerIdMapping);
+    }
+    if known.epoch != event.producer.epoch {
+        return Err(ErrorCode::ProducerFenced);
+    }
+    match known.status {
+        Status::Ongoing => Ok(Verdict::Ends),
+        status if status.ended() == Some(event.commit) => Ok(Verdict::Ended),
+        status if status.preparing() == Some(event.commit) => {
+            Err(ErrorCode::ConcurrentTransactions)
+        }
+        _ => Err(ErrorCode::InvalidTxnState),
+    }
+}
+
+/// With epochs, one below the known epoch is that of a client which did not hear the answer (T-9).
+fn judge_with_epochs(known: &Transaction, event: &End) -> Result<Verdict, ErrorCode> {
+    let ProducerId { id, epoch } = event.producer;
+    let rotated = known.previous_producer_id == id && epoch == EPOCH_MAX && known.epoch == 0;
+    if known.producer_id != id && !rotated {
+        return Err(ErrorCode::InvalidProducerIdMapping);
+    }
+    // Only an end that raised the epoch may be asked for again below it: after one that did not,
+    // whoever has the epoch below was fenced, and must not be told the epoch of who holds it.
+    let raised = known.producer_id == id
+        && known.client_version >= VERSION_WITH_EPOCHS
+        && epoch.checked_add(1) == Some(known.epoch);
+    let is_retry = raised || rotated;
+    let is_current = known.producer_id == id && epoch == known.epoch;
+    let is_valid = match known.status {
+        Status::Empty | Status::Ongoing => is_current,
+        Status::PrepareCommit | Status::PrepareAbort => raised,
+        // An epoch above the last that is given out is not given out by this either.
+        Status::CompleteCommit | Status::CompleteAbort => {
+            (is_retry || is_current) && known.epoch <= EPOCH_MAX
+        }
+    };
+    if !is_valid {
+        return Err(ErrorCode::ProducerFenced);
+    }
+    match known.status {
+        Status::Ongoing => Ok(Verdict::Ends),
+        Status::PrepareCommit | Status::PrepareAbort => {
+            if known.status.preparing() == Some(event.commit) {
+                Err(ErrorCode::ConcurrentTransactions)
+            } else {
+                Err(ErrorCode::InvalidTxnState)
+            }
+        }
+        status if is_retry && status.ended() == Some(event.commit) => Ok(Verdict::Ended),
+        // A transaction to which nothing was added: there is nothing that could be committed.
+        _ if !is_retry && !event.commit => Ok(Verdict::Ends),
+        _ => Err(ErrorCode::InvalidTxnState),
+    }
+}

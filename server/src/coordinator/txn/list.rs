@@ -1,0 +1,39 @@
+//! Which transactional ids there are (T-16).
+
+use ratel_protocol::ErrorCode;
+
+use super::{Filter, Listed, Reply, Status, TransactionMachine};
+use crate::clock::Timestamp;
+use crate::coordinator::{Effects, Ticket};
+
+impl TransactionMachine {
+    pub(super) fn describe(&self, ticket: Ticket, id: &str, out: &mut Effects<Self>) {
+        match self.transactions.get(id) {
+            Some(found) => out.reply_now(ticket, Reply::Described(Box::new(found.clone()))),
+            None => out.refuse(ticket, ErrorCode::TransactionalIdNotFound),
+        }
+    }
+
+    pub(super) fn list(
+        &self,
+        now: Timestamp,
+        ticket: Ticket,
+        filter: &Filter,
+        out: &mut Effects<Self>,
+    ) {
+        let wanted = self.transactions.iter().filter(|(_, found)| {
+            let age_ms = now.wall_ms.saturating_sub(found.started_ms);
+            let is_old = found.status == Status::Ongoing && age_ms > filter.longer_than_ms;
+            (filter.statuses.is_empty() || filter.statuses.contains(&found.status))
+                && (filter.producer_ids.is_empty()
+                    || filter.producer_ids.contains(&found.producer_id))
+                && (filter.longer_than_ms < 0 || is_old)
+        });
+        let listed = wanted.map(|(id, found)| Listed {
+            id: id.clone(),
+            producer_id: found.producer_id,
+            status: found.status,
+        });
+        out.reply_now(ticket, Reply::Listed(listed.collect()));
+    }
+}
