@@ -138,6 +138,9 @@ pub struct Read {
     pub records: Option<Slice>,
     /// The log's offsets at the moment of the read.
     pub offsets: Offsets,
+    /// For [`Bound::Stable`], the aborted transactions of which something lies in `records`, or
+    /// a little further on (F-4), in the order of their markers.
+    pub aborted: Vec<AbortedTransaction>,
     /// Whether `from` lies before the active segment (F-3: a fetch from there does not wait).
     pub behind_active: bool,
 }

@@ -57,10 +57,10 @@ fn producer(summary: ProducerSummary) -> ProducerState {
 mod tests {
     use ratel_protocol::messages::TopicName;
     use ratel_protocol::messages::describe_producers_request::TopicRequest;
-    use ratel_storage::{BatchBuilder, Durability, Origin};
+    use ratel_storage::{BatchBuilder, Durability, Origin, Outcome};
 
     use super::*;
-    use crate::api::testing::{Bench, NOW_MS};
+    use crate::api::testing::{Bench, NOW_MS, transactions};
 
     #[tokio::test]
     async fn a_partition_tells_its_producers() {
@@ -96,8 +96,29 @@ mod tests {
             })
             .collect();
         assert_eq!(producers, [(4, 0, 1, NOW_MS), (9, 2, 1, NOW_MS)]);
-        assert_eq!(first.active_producers[0].current_txn_start_offset, -1);
+        let of = &first.active_producers[0];
+        assert_eq!(
+            (of.current_txn_start_offset, of.coordinator_epoch),
+            (-1, -1)
+        );
         assert_eq!((second.error_code, second.active_producers.len()), (0, 0));
         assert_eq!((third.partition_index, third.error_code), (2, 3));
+    }
+
+    #[tokio::test]
+    async fn a_partition_tells_where_a_transaction_began_and_who_ended_the_last() {
+        let bench = Bench::new();
+        let topic = bench.topic("t", 1);
+        let partition = bench.broker.partition(&topic, 0).expect("a partition");
+        transactions::write(&partition, 4, &["a"]).await;
+        transactions::end(&partition, 4, Outcome::Commit).await;
+        transactions::write(&partition, 4, &["b", "c"]).await;
+        let asked = TopicRequest::default()
+            .with_name(TopicName("t".to_owned().into()))
+            .with_partition_indexes(vec![0]);
+        let request = DescribeProducersRequest::default().with_topics(vec![asked]);
+        let response = bench.send(0, &request).await;
+        let of = &response.topics[0].partitions[0].active_producers[0];
+        assert_eq!((of.current_txn_start_offset, of.coordinator_epoch), (2, 3));
     }
 }

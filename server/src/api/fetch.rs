@@ -5,7 +5,8 @@
 //! (F-1, F-2). One node: no follower, no other replica to read from (F-12). Batches leave as they
 //! came, whatever the version (F-13). A client above its quota is told for how long it has to be
 //! silent, and is not listened to for that time (KIP-219).
-//! - v4: isolation level; the list of aborted transactions is empty, or null without read_committed
+//! - v4: isolation level: read_committed reads up to the last stable offset and is told of the
+//!   aborted transactions in what it reads; otherwise that list is null (F-4)
 //! - v5: log start offset; v7: sessions (F-9 to F-11); v9: leader epoch of the client (F-7)
 //! - v11: rack of the client, unused; v12: flexible; v13: topics by id (F-8)
 //! - v15 to v18: what followers send, unused; v16: current leader, on an error never given here

@@ -2,6 +2,7 @@
 //! decoded. Logs lie on a disk in memory whose syncs a test can hold back.
 
 pub(crate) mod queues;
+pub(crate) mod transactions;
 
 use std::sync::Arc;
 

@@ -173,6 +173,7 @@ impl Partition for TestPartition {
         Pending::ready(Ok(Read {
             records: (!records.is_empty()).then(|| Slice::Bytes(records.freeze())),
             offsets: self.offsets(),
+            aborted: Vec::new(),
             behind_active: false,
         }))
     }

@@ -225,7 +225,7 @@ fn traffic(page: &mut Page, broker: &Broker, topics: &[Arc<Topic>]) {
 
 fn offsets(page: &mut Page, shown: &[Shown], by_partition: bool) {
     type OneOffset = fn(&Offsets) -> i64;
-    let families: [(&str, &str, OneOffset); 2] = [
+    let families: [(&str, &str, OneOffset); 3] = [
         (
             "kafka_topic_partition_current_offset",
             "One past the last record that readers see.",
@@ -235,6 +235,11 @@ fn offsets(page: &mut Page, shown: &[Shown], by_partition: bool) {
             "kafka_topic_partition_oldest_offset",
             "The first record that is still there.",
             |offsets| offsets.start.get(),
+        ),
+        (
+            "ratel_topic_partition_unstable_records",
+            "Records that readers see but of which it is not decided whether they are committed.",
+            |offsets| offsets.high_watermark.get() - offsets.stable.get(),
         ),
     ];
     for (name, help, offset) in families {

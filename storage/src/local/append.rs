@@ -129,6 +129,9 @@ impl LocalPartition {
         active.size += batch.header().bytes as u64;
         writer.end = base.plus(i64::from(batch.header().last_offset_delta) + 1);
         let effect = remember(&mut writer, batch.header(), entry, base, now_ms);
+        if let (true, Some(active)) = (effect.is_abort(), writer.active.as_mut()) {
+            active.aborted += 1;
+        }
         let written = Written {
             place,
             header: batch.header(),
@@ -275,7 +278,7 @@ impl LocalPartition {
 
     /// Open the last segment for writing, if there is one.
     fn reopen_active(&self) -> Result<Option<Active>, StorageError> {
-        let (base, size, first_timestamp, created_ms, unloaded) = {
+        let (base, size, aborted, first_timestamp, created_ms, unloaded) = {
             let state = self.state();
             let Some(last) = state.log.segments().last() else {
                 return Ok(None);
@@ -284,6 +287,7 @@ impl LocalPartition {
             (
                 last.base,
                 last.size,
+                last.aborted.len(),
                 last.first_timestamp,
                 last.created_ms,
                 unloaded,
@@ -307,6 +311,7 @@ impl LocalPartition {
             file,
             base,
             size,
+            aborted,
             first_timestamp,
             created_ms,
         }))
@@ -330,6 +335,7 @@ impl LocalPartition {
             file,
             base: end,
             size: 0,
+            aborted: 0,
             first_timestamp: -1,
             created_ms: now_ms,
         })

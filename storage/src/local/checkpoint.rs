@@ -24,6 +24,7 @@ const SEGMENT_BYTES: usize = 48;
 const EPOCH_BYTES: usize = 12;
 const PRODUCER_BYTES: usize = 27;
 const TRANSACTION_BYTES: usize = 36;
+const ABORTED_BYTES: usize = 12;
 
 /// What the checkpoint holds of one partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +43,8 @@ pub(crate) struct Section {
     pub producers: Vec<(i64, Remembered)>,
     /// Where the open transactions of these producers begin, in order.
     pub transactions: Vec<Place>,
+    /// The segments up to there with aborted transactions, and how many each has.
+    pub aborted: Vec<(Offset, u32)>,
     /// Why the partition is read-only.
     pub damage: Option<String>,
 }
@@ -57,6 +60,7 @@ impl Section {
             epochs: Epochs::default(),
             producers: Vec::new(),
             transactions: Vec::new(),
+            aborted: Vec::new(),
             damage: None,
         }
     }
@@ -82,6 +86,11 @@ impl Section {
             put_i64(out, *id);
             out.extend_from_slice(&producer.coordinator_epoch.to_be_bytes());
             put_place(out, place);
+        }
+        put_count(out, self.aborted.len());
+        for (base, count) in &self.aborted {
+            put_i64(out, base.get());
+            out.extend_from_slice(&count.to_be_bytes());
         }
     }
 
@@ -144,6 +153,7 @@ impl Section {
             epochs,
             producers,
             transactions: Vec::new(),
+            aborted: Vec::new(),
             damage: (!damage.is_empty()).then_some(damage),
         };
         if !fields.0.is_empty() {
@@ -169,6 +179,9 @@ impl Section {
             }
         }
         self.transactions.sort_unstable_by_key(|place| place.offset);
+        for _ in 0..fields.count(ABORTED_BYTES)? {
+            self.aborted.push((offset(fields)?, fields.u32()?));
+        }
         Some(())
     }
 }
@@ -369,6 +382,7 @@ mod tests {
                 segment: Offset::new(20),
                 position: 2000,
             }],
+            aborted: vec![(Offset::ZERO, 3)],
             damage: (index == 1).then(|| "a hole".to_owned()),
         }
     }
@@ -402,6 +416,7 @@ mod tests {
         assert_eq!((bytes.len(), crc32c::crc32c(&bytes)), (340, 3_608_049_877));
         let mut before = sample(1);
         before.transactions.clear();
+        before.aborted.clear();
         before.producers[1].1 = Remembered::new(0, 1, 1);
         assert_eq!(decoded(bytes), [before]);
     }
@@ -411,7 +426,7 @@ mod tests {
         let mut checkpoint = Checkpoint::new();
         checkpoint.add(&sample(1));
         let bytes = checkpoint.into_bytes();
-        assert_eq!((bytes.len(), crc32c::crc32c(&bytes)), (380, 2_590_095_820));
+        assert_eq!((bytes.len(), crc32c::crc32c(&bytes)), (396, 1_479_106_609));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::io::{ErrorKind, IoSlice};
 use std::path::{Path, PathBuf};
 
 use crate::disk::{Disk, File, Open, read_exact_at};
+use crate::local::aborted::ENDING;
 use crate::local::{Shared, io};
 use crate::log::segment;
 use crate::{Offset, Position, StorageError};
@@ -17,7 +18,7 @@ pub(crate) fn remove_segment(
     dir: &Path,
     base: Offset,
 ) -> Result<(), StorageError> {
-    for ending in ["index", "log"] {
+    for ending in ["index", ENDING, "log"] {
         remove(&*shared.disk, &segment::path(dir, base, ending))?;
     }
     Ok(())

@@ -7,6 +7,7 @@
 //! ```
 //! `FORMAT.md` draws each file.
 
+mod aborted;
 mod access;
 mod append;
 mod boot;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::disk::{File, Open};
 use crate::local::checkpoint::Section;
 use crate::local::partition::{LocalPartition, Recovered};
-use crate::local::{Shared, cut, io, start};
+use crate::local::{Shared, aborted, cut, io, start};
 use crate::log::epochs::Epochs;
 use crate::log::index::Index;
 use crate::log::recovery::{self, Begin, Walked};
@@ -53,6 +53,8 @@ struct Opening<'a> {
     is_dir_touched: bool,
     /// Whether bytes or files were taken away.
     is_cut: bool,
+    /// Whether everything is walked, whatever the checkpoint knows.
+    is_taken_again: bool,
     /// Segments that lie before the start.
     dropped: Vec<Offset>,
 }
@@ -109,6 +111,7 @@ impl<'a> Opening<'a> {
             touched: Vec::new(),
             is_dir_touched,
             is_cut: false,
+            is_taken_again: false,
             dropped: Vec::new(),
         };
         opening.believe();
@@ -168,6 +171,7 @@ impl<'a> Opening<'a> {
         }
         self.begin_at_start()?;
         self.drop_before_start();
+        self.take_up_aborted()?;
         self.found.epochs.cut(self.found.end);
         self.sync()?;
         self.writer.end = self.found.end;
@@ -186,6 +190,26 @@ impl<'a> Opening<'a> {
             kept,
             dropped: self.dropped,
         })
+    }
+
+    /// The aborted transactions of what was not walked.
+    fn take_up_aborted(&mut self) -> Result<(), StorageError> {
+        let Some(section) = self.section.filter(|_| !self.is_taken_again) else {
+            return Ok(());
+        };
+        let (disk, dir, point) = (&*self.shared.disk, self.dir, section.end.offset);
+        let segments = &mut self.found.segments;
+        if aborted::take_up(disk, dir, segments, &section.aborted, point) {
+            return Ok(());
+        }
+        match aborted::find_again(disk, dir, segments, point) {
+            Err(StorageError::CorruptBatch(why)) => {
+                let base = self.found.segments.first().map_or(point, |s| s.base);
+                self.damage(base, format!("aborted transactions are lost: {why}"));
+                Ok(())
+            }
+            found => found,
+        }
     }
 
     /// Nothing is served that a power cut could still take.
@@ -281,6 +305,7 @@ impl<'a> Opening<'a> {
 
     /// The checkpoint does not fit the files: look at everything that is there.
     fn take_again(&mut self) -> usize {
+        self.is_taken_again = true;
         self.found.segments.clear();
         self.found.epochs = Epochs::default();
         self.found.transactions = Transactions::default();
@@ -400,7 +425,9 @@ impl<'a> Opening<'a> {
                 position: hop.position,
             };
             let effect = producers.replay(hop, marker, now_ms);
-            segment.aborted.extend(transactions.note(effect, place));
+            if let Some(aborted) = transactions.note(effect, place) {
+                segment.aborted.push(aborted);
+            }
         })?;
         self.found.end = walked.end;
         self.epoch = walked.epoch;
@@ -452,6 +479,7 @@ impl<'a> Opening<'a> {
             cut::remove_segment(self.shared, dir, base)?;
         } else {
             file.set_len(walked.position).map_err(io)?;
+            cut::remove(disk, &segment::path(dir, base, aborted::ENDING))?;
         }
         for (base, _) in &self.files[at + 1..] {
             if is_behind {

@@ -9,7 +9,7 @@ use crate::log::index::{Index, IndexFile};
 use crate::log::reader::{self, Wanted, Window};
 use crate::log::segment::{self, Segment};
 use crate::log::{Located, Look};
-use crate::{Offset, Read, ReadRequest, Slice, StorageError};
+use crate::{AbortedTransaction, Offset, Read, ReadRequest, Slice, StorageError};
 
 /// How often a look-up starts over because retention took the segment away meanwhile.
 const LOOKS_MAX: usize = 3;
@@ -19,10 +19,12 @@ impl LocalPartition {
     /// cache; `None` if something must be opened, rebuilt or verified first.
     pub(super) fn read_at_hand(&self, request: &ReadRequest) -> Result<Option<Read>, StorageError> {
         let (offsets, look, behind_active) = self.look(request)?;
+        let mut wants_aborted = None;
         let records = match look {
             Look::Empty => None,
             Look::NeedsIndex(_) | Look::Missing => return Ok(None),
             Look::Found(located) => {
+                wants_aborted = located.wants_aborted.then_some(located.segment);
                 let Some(file) = located.file.as_ref() else {
                     return Ok(None);
                 };
@@ -31,8 +33,10 @@ impl LocalPartition {
                 }
                 let wanted = Wanted::of(request);
                 if let Ok(Some(bytes)) = reader::small(&**file, &located, &wanted) {
+                    let records = bytes.map(Slice::Bytes);
                     return Ok(Some(Read {
-                        records: bytes.map(Slice::Bytes),
+                        aborted: self.aborted_for(request, wants_aborted, records.as_ref()),
+                        records,
                         offsets,
                         behind_active,
                     }));
@@ -48,10 +52,24 @@ impl LocalPartition {
             }
         };
         Ok(Some(Read {
+            aborted: self.aborted_for(request, wants_aborted, records.as_ref()),
             records,
             offsets,
             behind_active,
         }))
+    }
+
+    /// What [`Read::aborted`] says, if it is wanted; of records of this segment.
+    fn aborted_for(
+        &self,
+        request: &ReadRequest,
+        segment: Option<Offset>,
+        records: Option<&Slice>,
+    ) -> Vec<AbortedTransaction> {
+        match segment {
+            None => Vec::new(),
+            Some(segment) => self.aborted_in(request, segment, records),
+        }
     }
 
     /// Read whole batches; blocks for the disk.
@@ -59,6 +77,7 @@ impl LocalPartition {
         let mut looks = 0;
         loop {
             let (offsets, look, behind_active) = self.look(request)?;
+            let mut wants_aborted = None;
             let records = match look {
                 Look::Empty => Ok(None),
                 Look::NeedsIndex(base) => {
@@ -66,11 +85,15 @@ impl LocalPartition {
                     continue;
                 }
                 Look::Missing => Err(self.damaged_at(request.from, 0, "the file is missing")),
-                Look::Found(located) => self.read_located(request, located),
+                Look::Found(located) => {
+                    wants_aborted = located.wants_aborted.then_some(located.segment);
+                    self.read_located(request, located)
+                }
             };
             match records {
                 Ok(records) => {
                     return Ok(Read {
+                        aborted: self.aborted_for(request, wants_aborted, records.as_ref()),
                         records,
                         offsets,
                         behind_active,

@@ -140,6 +140,10 @@ impl Shared {
             .iter()
             .filter_map(|partition| partition.section())
             .collect();
+        // Behind the sections: the files have at least what these count.
+        for partition in &partitions {
+            partition.write_aborted();
+        }
         self.sync_behind(&partitions)?;
         let mut checkpoint = Checkpoint::new();
         for section in &sections {
@@ -352,6 +356,15 @@ fn section_of(partition: &LocalPartition, writer: &Writer, state: &State) -> Sec
             .map(|(id, producer)| (id, *producer))
             .collect(),
         transactions: log.transactions().open().collect(),
+        aborted: log
+            .segments()
+            .iter()
+            .filter(|segment| segment.aborted.len() > 0)
+            .map(|segment| {
+                let count = u32::try_from(segment.aborted.len());
+                (segment.base, count.unwrap_or(u32::MAX))
+            })
+            .collect(),
         damage: log.damage.clone(),
     }
 }

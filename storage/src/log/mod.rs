@@ -4,6 +4,7 @@
 //! look at, under a lock that is never held over a write; [`writer::Writer`] is what only the one
 //! appender needs.
 
+pub(crate) mod aborted;
 pub(crate) mod checks;
 pub(crate) mod epochs;
 pub(crate) mod index;
@@ -79,6 +80,8 @@ pub(crate) struct Located {
     pub size: Position,
     /// `from..verified` has been checked (DC6).
     pub verified: Position,
+    /// Whether aborted transactions are asked for, and there are any.
+    pub wants_aborted: bool,
 }
 
 /// The answer to "where does this read begin".
@@ -124,6 +127,8 @@ pub(crate) struct Log {
     pending: VecDeque<Place>,
     epochs: Epochs,
     transactions: Transactions,
+    /// Whether any transaction was aborted: spares all others the search.
+    has_aborted: bool,
     /// The epoch of the next append.
     pub leader_epoch: i32,
     /// Since when something is unsynced, wall time, ms.
@@ -138,6 +143,7 @@ impl Log {
     /// A log as it was found, all of it synced. The start may lie inside the first segment.
     pub fn new(mut found: Found, leader_epoch: i32) -> Self {
         found.transactions.shown(found.end);
+        let has_aborted = found.segments.iter().any(|s| s.aborted.len() > 0);
         let last = found.segments.last();
         let place = Place {
             offset: found.end,
@@ -153,6 +159,7 @@ impl Log {
             pending: VecDeque::new(),
             epochs: found.epochs,
             transactions: found.transactions,
+            has_aborted,
             leader_epoch,
             unsynced_since_ms: None,
             entry_unsynced: None,
@@ -267,6 +274,7 @@ impl Log {
             let aborted = self.transactions.note(written.effect, place);
             if let (Some(aborted), Some(segment)) = (aborted, self.segments.last_mut()) {
                 segment.aborted.push(aborted);
+                self.has_aborted = true;
             }
         }
         self.unsynced_since_ms.get_or_insert(written.now_ms);
@@ -369,16 +377,24 @@ impl Log {
             .partition_point(|segment| segment.base <= from)
             .saturating_sub(1);
         let mut found = Vec::new();
-        for aborted in self.segments[first..].iter().flat_map(|s| &s.aborted) {
-            if aborted.last_offset >= from && aborted.first_offset < to {
-                found.push(*aborted);
-            }
-            // What ends later began above.
-            if aborted.stable_at_marker >= to {
+        for segment in &self.segments[first..] {
+            if segment.aborted.find(from, to, &mut found) {
                 break;
             }
         }
         found
+    }
+
+    /// Nothing that lies before `position` of this segment has this offset or a higher one.
+    pub fn offset_after(&self, segment: Offset, position: Position) -> Offset {
+        let at = self.segments.partition_point(|s| s.base <= segment);
+        let next = self
+            .segments
+            .get(at)
+            .map_or(self.end.offset, |next| next.base);
+        let this = at.checked_sub(1).map(|at| &self.segments[at]);
+        this.and_then(|this| this.offset_after(position))
+            .unwrap_or(next)
     }
 
     /// Whether `from` lies before the active segment (F-3).
@@ -417,6 +433,7 @@ impl Log {
         segment.used = true;
         let first = segment.before(from);
         let mut located = located(segment, first, bound, request.max_bytes);
+        located.wants_aborted = self.has_aborted && request.bound == Bound::Stable;
         if let Bound::Below(offset) = request.bound {
             let end = segment.after(offset.max(from.plus(1)));
             // What was not checked since the start is checked in long stretches, not in bits.
@@ -489,5 +506,6 @@ fn located(segment: &Segment, first: Entry, bound: Place, max_bytes: usize) -> L
         bound,
         size: segment.size,
         verified: segment.verified.reach(from),
+        wants_aborted: false,
     }
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use crate::batch::BatchHeader;
 use crate::disk::File;
+use crate::log::aborted::Aborted;
 use crate::log::index::{Covered, Entry, Index, IndexFile, NO_TIMESTAMP, interval};
 use crate::log::ranges::Ranges;
-use crate::{AbortedTransaction, Offset, Position};
+use crate::{Offset, Position};
 
 /// The path of a segment's file with the given ending: `<20 digits>.log`.
 pub(crate) fn path(dir: &Path, base: Offset, ending: &str) -> PathBuf {
@@ -62,7 +63,9 @@ pub(crate) struct Segment {
     /// How many bytes the index file describes.
     pub index_written: Position,
     /// The aborted transactions whose markers lie here.
-    pub aborted: Vec<AbortedTransaction>,
+    pub aborted: Aborted,
+    /// How many of them the file has.
+    pub aborted_written: usize,
     /// The bytes whose CRC was checked, or that were written, since start-up (DC6).
     pub verified: Ranges,
     /// The open file, if it is open.
@@ -84,7 +87,8 @@ impl Segment {
             index: Index::Memory(Vec::new()),
             indexed: 0,
             index_written: 0,
-            aborted: Vec::new(),
+            aborted: Aborted::default(),
+            aborted_written: 0,
             verified: Ranges::default(),
             file: None,
             used: false,
@@ -179,6 +183,14 @@ impl Segment {
             .index
             .first_after(|entry| i64::from(entry.offset) < relative);
         entry.map_or(self.size, |entry| u64::from(entry.position))
+    }
+
+    /// The first offset of an indexed batch that begins at or behind `position`, if there is one.
+    pub fn offset_after(&self, position: Position) -> Option<Offset> {
+        let entry = self
+            .index
+            .first_after(|entry| u64::from(entry.position) < position)?;
+        Some(self.base.plus(i64::from(entry.offset)))
     }
 
     /// The last indexed batch that begins at or before `position`.

@@ -25,6 +25,13 @@ pub(crate) enum Effect {
     },
 }
 
+impl Effect {
+    /// Whether a transaction was aborted.
+    pub fn is_abort(self) -> bool {
+        matches!(self, Self::Ended { outcome, .. } if outcome == Outcome::Abort)
+    }
+}
+
 /// The undecided transactions of a log, by their first offsets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Transactions {

@@ -25,6 +25,8 @@ pub(crate) struct Active {
     pub base: Offset,
     /// Where the next batch goes.
     pub size: Position,
+    /// How many aborted transactions end in it.
+    pub aborted: usize,
     /// The largest timestamp of the first batch, ms; -1 if it has none or there is none.
     pub first_timestamp: i64,
     /// When the segment was made, wall time, ms.
@@ -94,6 +96,9 @@ impl Active {
         let bytes = header.bytes as u64;
         let size_max = settings.segment_bytes.min(SEGMENT_BYTES_MAX);
         if self.size > size_max.saturating_sub(bytes) {
+            return true;
+        }
+        if self.aborted >= super::aborted::SEGMENT_MAX {
             return true;
         }
         let last = end

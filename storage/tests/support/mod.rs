@@ -138,6 +138,12 @@ pub fn produced(id: i64, epoch: i16, sequence: i32, values: &[&str]) -> Batch {
     )
 }
 
+/// A batch of a transaction, as a coordinator writes it for a producer.
+pub fn transactional(id: i64, values: &[&str]) -> Batch {
+    let builder = BatchBuilder::new(NOW_MS).producer(id, 0, -1);
+    fill(builder.transactional(), values)
+}
+
 fn fill(mut builder: BatchBuilder, values: &[&str]) -> Batch {
     for value in values {
         builder.record(None, Some(value.as_bytes()));

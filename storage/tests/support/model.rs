@@ -4,17 +4,20 @@
 //! each. After a crash [`Model::check`] starts an engine on what the disk kept and holds the two
 //! against each other (DC1, DC2, DC7, DC8, DC9).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ratel_storage::disk::Disk;
 use ratel_storage::{
-    Appended, Batch, Bound, Durability, Engine, LocalEngine, LocalOptions, LogSettings, Offset,
-    Origin, Partition, PartitionId, Pending, StorageError,
+    AbortedTransaction, Appended, Batch, Bound, Durability, Engine, LocalEngine, LocalOptions,
+    LogSettings, Marker, Offset, Origin, Outcome, Partition, PartitionId, Pending, Producer,
+    StorageError,
 };
 
 use super::{
-    NOW_MS, Random, batch, partition_id, poll_once, produced, read_values, start_with, wait,
+    NOW_MS, Random, batch, partition_id, poll_once, produced, read_values, start_with,
+    transactional, wait,
 };
 
 /// How the machine ended.
@@ -26,12 +29,29 @@ pub enum End {
     Power,
 }
 
+/// A step of a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Write,
+    End(Outcome),
+}
+
+/// An aborted transaction as it was sent.
+#[derive(Debug)]
+struct Aborted {
+    id: i64,
+    written: Vec<i64>,
+    marker: i64,
+}
+
 /// A batch that the engine took.
 #[derive(Debug, Clone)]
 struct Sent {
     base: i64,
     values: Vec<String>,
     producer: Option<(i64, i32)>,
+    /// What it does in a transaction of this producer.
+    transaction: Option<(i64, Step)>,
     durability: Durability,
     batch: Batch,
 }
@@ -65,6 +85,12 @@ struct Part {
 }
 
 const PRODUCERS: usize = 3;
+
+/// The first id of producers that write in transactions.
+const TRANSACTIONAL: i64 = 100;
+
+/// What a marker's record looks like as text.
+const MARKER: &str = "\0\0\0\0\0\0";
 
 /// The id of the log that has this place for the `generation`-th time.
 fn id_of(at: usize, generation: i32) -> PartitionId {
@@ -100,6 +126,32 @@ impl Part {
         }
     }
 
+    /// The offsets that each open transaction has, and those of all that were aborted, with the
+    /// producer and the marker.
+    fn transactions(&self) -> (BTreeMap<i64, Vec<i64>>, Vec<Aborted>) {
+        let mut open: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
+        let mut aborted = Vec::new();
+        for sent in &self.sent {
+            match sent.transaction {
+                None => {}
+                Some((id, Step::Write)) => open.entry(id).or_default().push(sent.base),
+                Some((id, Step::End(outcome))) => {
+                    if let Some(written) = open.remove(&id)
+                        && outcome == Outcome::Abort
+                    {
+                        let marker = sent.base;
+                        aborted.push(Aborted {
+                            id,
+                            written,
+                            marker,
+                        });
+                    }
+                }
+            }
+        }
+        (open, aborted)
+    }
+
     fn acknowledge(&mut self, end: i64, durability: Durability) {
         self.written_end = self.written_end.max(end);
         if durability == Durability::Synced {
@@ -116,6 +168,8 @@ pub struct Mix {
     pub synced: u64,
     /// Acks=all whose answer is not waited for.
     pub pipelined: u64,
+    /// Batches in transactions, and ends of these.
+    pub transactional: u64,
     pub advance_start: u64,
     pub upkeep: u64,
     pub delete: u64,
@@ -132,6 +186,7 @@ impl Default for Mix {
             written: 50,
             synced: 20,
             pipelined: 15,
+            transactional: 25,
             advance_start: 3,
             upkeep: 3,
             delete: 1,
@@ -168,6 +223,38 @@ impl Running {
 
     pub fn engine(&self) -> &Arc<LocalEngine> {
         &self.engine
+    }
+}
+
+/// What is open and what was aborted, behind the start and in front of the end (T-15, F-4).
+fn check_transactions(part: &mut Part, log: &Arc<dyn Partition>) {
+    let offsets = log.offsets();
+    let (start, end) = (offsets.start.get(), offsets.end.get());
+    let lost = part.sent.partition_point(|sent| sent.end() <= end);
+    let lost = part.sent.split_off(lost);
+    let (open, aborted) = part.transactions();
+    part.sent.extend(lost);
+    let first = open.values().filter_map(|written| written.first()).min();
+    let stable = first.map_or(end, |first| start.max(*first));
+    assert_eq!(offsets.stable.get(), stable, "{open:?}");
+    let found = wait(log.aborted(offsets.start, offsets.stable)).unwrap();
+    // What began before the start may be known from there on alone.
+    let is_it = |one: &AbortedTransaction, known: &Aborted| {
+        let (first, begins) = (one.first_offset.get(), known.written[0]);
+        let seen = known.written.iter().find(|offset| **offset >= start);
+        (one.producer_id, one.last_offset.get()) == (known.id, known.marker)
+            && (first == begins || first > begins && seen.is_none_or(|seen| first <= *seen))
+    };
+    let is_known = |one| aborted.iter().any(|known| is_it(one, known));
+    assert!(
+        found.iter().all(is_known),
+        "{start}: {found:?} of {aborted:?}"
+    );
+    let is_seen = |offset: &i64| (start..stable).contains(offset);
+    let seen = aborted.iter().filter(|one| one.written.iter().any(is_seen));
+    for known in seen {
+        let is_found = found.iter().any(|one| is_it(one, known));
+        assert!(is_found, "{start}: {known:?} in {found:?}");
     }
 }
 
@@ -242,6 +329,7 @@ impl Model {
             mix.upkeep,
             mix.delete,
             mix.restart,
+            mix.transactional,
         ];
         let mut draw = random.below(weights.iter().sum());
         let choice = weights.iter().position(|weight| {
@@ -268,7 +356,8 @@ impl Model {
                 Ok(())
             }
             5 => self.delete(running, at),
-            _ => self.restart(running),
+            6 => self.restart(running),
+            _ => self.transact(running, at, random),
         }
     }
 
@@ -298,17 +387,77 @@ impl Model {
                 (Some((id, sequence)), produced(id, 0, sequence, &texts))
             }
         };
-        let base = part.end();
-        let mut answer = running.logs[at].append(&sent, Origin::Client, durability, NOW_MS);
-        let early = poll_once(&mut answer);
-        let is_in = running.logs[at].offsets().end.get() > base;
         let entry = Sent {
-            base,
+            base: part.end(),
             values,
             producer,
+            transaction: None,
             durability,
             batch: sent,
         };
+        self.put(running, at, entry, Origin::Client, pipelined)
+    }
+
+    /// A step of a transaction, as a coordinator writes it: without sequences.
+    fn transact(
+        &mut self,
+        running: &mut Running,
+        at: usize,
+        random: &mut Random,
+    ) -> Result<(), StorageError> {
+        let id = TRANSACTIONAL + i64::try_from(random.below(3)).unwrap();
+        let (step, values, sent) = match random.below(4) {
+            0 | 1 => {
+                self.counter += 1;
+                let value = format!("{at}/{}/in {id}", self.counter);
+                let sent = transactional(id, &[&value]);
+                (Step::Write, vec![value], sent)
+            }
+            end => {
+                let outcome = if end == 2 {
+                    Outcome::Commit
+                } else {
+                    Outcome::Abort
+                };
+                let marker = Marker {
+                    producer: Producer { id, epoch: 0 },
+                    outcome,
+                    coordinator_epoch: 0,
+                    transaction_version: 0,
+                };
+                let sent = marker.to_batch(NOW_MS);
+                (Step::End(outcome), vec![MARKER.to_owned()], sent)
+            }
+        };
+        let durability = match random.below(2) {
+            0 => Durability::Written,
+            _ => Durability::Synced,
+        };
+        let entry = Sent {
+            base: self.parts[at].end(),
+            values,
+            producer: None,
+            transaction: Some((id, step)),
+            durability,
+            batch: sent,
+        };
+        let pipelined = random.below(2) == 0;
+        self.put(running, at, entry, Origin::Coordinator, pipelined)
+    }
+
+    fn put(
+        &mut self,
+        running: &mut Running,
+        at: usize,
+        entry: Sent,
+        origin: Origin,
+        pipelined: bool,
+    ) -> Result<(), StorageError> {
+        let part = &mut self.parts[at];
+        let (base, durability, producer) = (entry.base, entry.durability, entry.producer);
+        let mut answer = running.logs[at].append(&entry.batch, origin, durability, NOW_MS);
+        let early = poll_once(&mut answer);
+        let is_in = running.logs[at].offsets().end.get() > base;
         if let Some(Err(error)) = &early
             && !is_in
         {
@@ -484,6 +633,7 @@ impl Model {
             .filter(|(offset, _)| (first..last).contains(offset))
             .collect();
         assert_eq!(found, expected, "partition {at}");
+        check_transactions(part, log);
         (part.start_answered, part.start_asked) = (first, first);
         (part.synced_end, part.written_end) = (promised, last);
         part.show(last);

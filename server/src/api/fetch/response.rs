@@ -3,7 +3,7 @@
 
 use bytes::BufMut;
 use ratel_protocol::{ApiKey, ErrorCode};
-use ratel_storage::{Offset, Read, Slice};
+use ratel_storage::{AbortedTransaction, Offset, Read, Slice};
 
 use super::super::Answer;
 use super::super::pieces::{Pieces, at_hand};
@@ -17,7 +17,7 @@ pub(super) struct Head {
     pub throttle_ms: i32,
     /// The session, 0 for none.
     pub session_id: i32,
-    /// Whether aborted transactions are listed: an empty list instead of none.
+    /// Whether aborted transactions are listed: a list, if an empty one, instead of null (F-4).
     pub read_committed: bool,
 }
 
@@ -34,6 +34,8 @@ pub(super) struct Line {
     pub offsets: [Offset; 3],
     /// Whole batches, if there are any.
     pub records: Option<Slice>,
+    /// The aborted transactions of which something lies in them; read_committed alone (F-4).
+    pub aborted: Vec<AbortedTransaction>,
 }
 
 impl Line {
@@ -41,11 +43,18 @@ impl Line {
     pub(super) fn new(entry: &Entry, outcome: Result<Read, ErrorCode>) -> Self {
         let outcome = outcome.and_then(|read| {
             let records = read.records.filter(|records| !records.is_empty());
-            Ok((records.map(at_hand).transpose()?, read.offsets))
+            Ok((
+                records.map(at_hand).transpose()?,
+                read.offsets,
+                read.aborted,
+            ))
         });
-        let (code, offsets, records) = match outcome {
-            Ok((records, now)) => (0, [now.high_watermark, now.stable, now.start], records),
-            Err(code) => (code.code(), [Offset::new(-1); 3], None),
+        let (code, offsets, records, aborted) = match outcome {
+            Ok((records, now, aborted)) => {
+                let offsets = [now.high_watermark, now.stable, now.start];
+                (0, offsets, records, aborted)
+            }
+            Err(code) => (code.code(), [Offset::new(-1); 3], None, Vec::new()),
         };
         Self {
             topic: entry.topic.clone(),
@@ -53,6 +62,7 @@ impl Line {
             code,
             offsets,
             records,
+            aborted,
         }
     }
 }
@@ -103,7 +113,7 @@ impl Writer {
         }
         // Aborted transactions.
         match (read_committed, self.is_flexible()) {
-            (true, _) => self.put_count(0),
+            (true, _) => self.put_aborted(&line.aborted),
             (false, true) => self.out.buffer.put_u8(0),
             (false, false) => self.out.buffer.put_i32(-1),
         }
@@ -112,6 +122,15 @@ impl Writer {
         }
         self.put_records(line.records.as_ref());
         self.put_no_tags();
+    }
+
+    fn put_aborted(&mut self, aborted: &[AbortedTransaction]) {
+        self.put_count(aborted.len());
+        for one in aborted {
+            self.out.buffer.put_i64(one.producer_id);
+            self.out.buffer.put_i64(one.first_offset.get());
+            self.put_no_tags();
+        }
     }
 
     fn put_records(&mut self, records: Option<&Slice>) {

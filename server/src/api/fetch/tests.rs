@@ -5,15 +5,15 @@ use ratel_protocol::StrBytes;
 use ratel_protocol::messages::fetch_request::{
     FetchPartition, FetchTopic, ForgottenTopic, ReplicaState,
 };
-use ratel_protocol::messages::fetch_response::PartitionData;
+use ratel_protocol::messages::fetch_response::{AbortedTransaction, PartitionData};
 use ratel_protocol::messages::{FetchResponse, TopicName};
 use ratel_storage::{
-    Batch, BatchBuilder, BatchHeader, Durability, LogSettings, Origin, TopicId, records,
+    Batch, BatchBuilder, BatchHeader, Durability, LogSettings, Origin, Outcome, TopicId, records,
 };
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::api::testing::{Bench, NOW_MS, answer, batch, response};
+use crate::api::testing::{Bench, NOW_MS, answer, batch, response, transactions};
 use crate::config::Config;
 use crate::coordinator::catalog::Topic;
 
@@ -149,6 +149,69 @@ async fn f_4_aborted_transactions_are_listed_for_read_committed_only() {
         assert_eq!(data.aborted_transactions, Some(vec![]));
         assert_eq!(values(data), ["a"]);
     }
+}
+
+#[tokio::test]
+async fn f_4_read_committed_ends_at_the_last_stable_offset_and_names_what_was_aborted() {
+    let bench = Bench::new();
+    let topic = bench.topic("t", 1);
+    let log = bench.broker.partition(&topic, 0).expect("a partition");
+    append(&bench, &topic, 0, &batch(&["plain"])).await;
+    transactions::write(&log, 7, &["aborted"]).await;
+    transactions::write(&log, 8, &["open"]).await;
+    transactions::end(&log, 7, Outcome::Abort).await;
+    transactions::write(&log, 9, &["more"]).await;
+    let ask = async |version, level, from| {
+        let request = request(version, &topic, &[(0, from)]).with_isolation_level(level);
+        let response = bench.send(version, &request).await;
+        let data = partitions(&response)[0].clone();
+        let aborted = data.aborted_transactions.as_ref().map(|all| {
+            let short = |one: &AbortedTransaction| (one.producer_id.0, one.first_offset);
+            all.iter().map(short).collect::<Vec<_>>()
+        });
+        (data.last_stable_offset, aborted, batch_bases(&data))
+    };
+    for version in 4..=18 {
+        assert_eq!(ask(version, 0, 0).await, (2, None, vec![0, 1, 2, 3, 4]));
+        let committed = ask(version, 1, 0).await;
+        assert_eq!(committed, (2, Some(vec![(7, 1)]), vec![0, 1]));
+        assert_eq!(ask(version, 1, 2).await, (2, Some(vec![]), vec![]));
+    }
+    transactions::end(&log, 8, Outcome::Commit).await;
+    transactions::end(&log, 9, Outcome::Abort).await;
+    let committed = ask(18, 1, 1).await;
+    let aborted = Some(vec![(7, 1), (9, 4)]);
+    assert_eq!(committed, (7, aborted, vec![1, 2, 3, 4, 5, 6]));
+    assert_eq!(ask(18, 1, 5).await.1, Some(vec![(9, 4)]));
+}
+
+#[tokio::test]
+async fn t_15_a_read_committed_fetch_waits_for_the_last_stable_offset() {
+    let bench = Bench::new();
+    let topic = bench.topic("t", 1);
+    let log = bench.broker.partition(&topic, 0).expect("a partition");
+    transactions::write(&log, 7, &["a"]).await;
+    let request = request(12, &topic, &[(0, 0)])
+        .with_isolation_level(1)
+        .with_max_wait_ms(60_000);
+    let waiting = wait_for(&bench, 12, &request).await;
+    append(&bench, &topic, 0, &batch(&["plain"])).await;
+    tokio::time::sleep(Duration::from_millis(30)).await;
+    assert!(!waiting.is_finished());
+    transactions::end(&log, 7, Outcome::Commit).await;
+    let response = finished(12, waiting).await;
+    assert_eq!(batch_bases(partitions(&response)[0]), [0, 1, 2]);
+}
+
+fn batch_bases(data: &PartitionData) -> Vec<i64> {
+    let mut rest = data.records.clone().expect("records, if only empty ones");
+    let mut bases = Vec::new();
+    while !rest.is_empty() {
+        let header = BatchHeader::decode(&rest).expect("whole batches only");
+        drop(rest.split_to(header.bytes));
+        bases.push(header.base_offset);
+    }
+    bases
 }
 
 #[tokio::test]

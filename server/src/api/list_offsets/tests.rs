@@ -1,9 +1,9 @@
 use ratel_protocol::messages::TopicName;
 use ratel_protocol::messages::list_offsets_request::ListOffsetsTopic;
-use ratel_storage::{BatchBuilder, Durability, LogSettings, Origin};
+use ratel_storage::{BatchBuilder, Durability, LogSettings, Origin, Outcome};
 
 use super::*;
-use crate::api::testing::{Bench, NOW_MS, batch};
+use crate::api::testing::{Bench, NOW_MS, batch, transactions};
 use crate::coordinator::catalog::Topic;
 
 fn request(topic: &str, asked: &[(i32, i64)]) -> ListOffsetsRequest {
@@ -184,4 +184,25 @@ async fn f_7_the_clients_epoch_is_checked_here_too() {
         let response = bench.send(10, &request).await;
         assert_eq!(response.topics[0].partitions[0].error_code, code);
     }
+}
+
+#[tokio::test]
+async fn l_2_and_l_3_read_committed_ends_at_the_last_stable_offset() {
+    let bench = Bench::new();
+    let topic = bench.topic("t", 1);
+    let log = bench.broker.partition(&topic, 0).expect("a partition");
+    append_at(&bench, &topic, &[100]).await;
+    transactions::write(&log, 7, &["a"]).await;
+    append_at(&bench, &topic, &[NOW_MS + 5]).await;
+    let ask = async |time, level| {
+        let request = request("t", &[(0, time)]).with_isolation_level(level);
+        let answer = bench.send(10, &request).await;
+        answer.topics[0].partitions[0].offset
+    };
+    assert_eq!((ask(-1, 0).await, ask(-1, 1).await), (3, 1));
+    assert_eq!((ask(NOW_MS, 0).await, ask(NOW_MS, 1).await), (1, -1));
+    assert_eq!((ask(-3, 0).await, ask(-3, 1).await), (2, 0));
+    transactions::end(&log, 7, Outcome::Abort).await;
+    assert_eq!((ask(-1, 1).await, ask(NOW_MS, 1).await), (4, 1));
+    assert_eq!(ask(-3, 1).await, 2);
 }

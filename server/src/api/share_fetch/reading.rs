@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use ratel_protocol::ErrorCode;
-use ratel_storage::{Bound, Offset, Partition, ReadRequest, Slice, StorageError};
+use ratel_storage::{
+    AbortedTransaction, BatchAt, Bound, Offset, Offsets, Partition, ReadRequest, Slice,
+    StorageError,
+};
 
 use super::super::share_acks::queue_key;
 use super::super::{Context, pieces};
@@ -43,6 +46,19 @@ pub(super) struct Terms {
 struct Source {
     key: QueueKey,
     partition: Arc<dyn Partition>,
+    /// How far the group reads: with `share.isolation.level=read_committed` to the last stable
+    /// offset.
+    bound: Bound,
+}
+
+impl Source {
+    /// One past what the group reads.
+    fn end(&self, offsets: &Offsets) -> Offset {
+        match self.bound {
+            Bound::Stable => offsets.stable,
+            _ => offsets.high_watermark,
+        }
+    }
 }
 
 /// One fetch at work.
@@ -83,6 +99,17 @@ impl<'a> Reading<'a> {
         terms: &'a Terms,
     ) -> Self {
         let (mut sources, mut errors) = (Vec::new(), Vec::new());
+        let bound = if cx
+            .broker
+            .catalog
+            .view
+            .group_settings(&key.group)
+            .read_committed
+        {
+            Bound::Stable
+        } else {
+            Bound::HighWatermark
+        };
         let view = &cx.broker.catalog.view;
         let (front, back) = names.split_at(first % names.len().max(1));
         for (id, index) in back.iter().chain(front) {
@@ -91,6 +118,7 @@ impl<'a> Reading<'a> {
                 Ok(partition) => sources.push(Source {
                     key: queue_key(key, partition.id()),
                     partition,
+                    bound,
                 }),
                 Err(code) => errors.push((*id, *index, code)),
             }
@@ -199,7 +227,7 @@ impl<'a> Reading<'a> {
                 from,
                 max_bytes: self.terms.max_bytes,
                 at_least_one: true,
-                bound: Bound::HighWatermark,
+                bound: source.bound,
             });
             let Ok(read) = read.await else { return true };
             bytes += read.records.map_or(0, |records| records.len());
@@ -255,6 +283,7 @@ impl<'a> Reading<'a> {
         let (mut shape, mut is_made) = (None, false);
         for _ in 0..QUESTIONS_MAX {
             let offsets = source.partition.offsets();
+            let end = source.end(&offsets);
             let acquire = Acquire {
                 key: source.key.clone(),
                 member: self.key.member.clone(),
@@ -262,15 +291,15 @@ impl<'a> Reading<'a> {
                 max_records: budget.records,
                 mode: self.terms.mode,
                 log_start: offsets.start,
-                end: offsets.high_watermark,
+                end,
                 shape: shape.take(),
                 waits_until_ms: self.terms.waits_until_ms,
             };
             match shares.send(&source.key, Event::Acquire(acquire)).await {
                 Ok(Reply::Acquired { ranges, .. }) => return Ok(Lease::Given(ranges)),
                 Ok(Reply::Nothing) => return Ok(Lease::Nothing),
-                Ok(Reply::NeedShape { from }) if from < offsets.high_watermark => {
-                    shape = self.shape(source, from, offsets.high_watermark).await?;
+                Ok(Reply::NeedShape { from }) if from < end => {
+                    shape = self.shape(source, from, end).await?;
                 }
                 // The group reads it for the first time.
                 Err(ErrorCode::UnknownTopicOrPartition) if !is_made => {
@@ -297,7 +326,7 @@ impl<'a> Reading<'a> {
             from,
             max_bytes: SHAPE_BYTES,
             at_least_one: true,
-            bound: Bound::HighWatermark,
+            bound: source.bound,
         });
         let read = match read.await {
             Ok(read) => read,
@@ -315,7 +344,8 @@ impl<'a> Reading<'a> {
         for batch in records.batches().take(SHAPE_BATCHES) {
             let batch = batch.map_err(|refused| error::code(&refused))?;
             shape.to = batch.last().plus(1);
-            if !batch.header.is_control() {
+            // Neither markers nor, for read_committed, what was aborted is for anybody.
+            if !batch.header.is_control() && !is_aborted(&batch, &read.aborted) {
                 shape.batches.push(Span {
                     first: batch.first().max(from),
                     last: batch.last(),
@@ -372,6 +402,16 @@ impl<'a> Reading<'a> {
             self.cx.broker.shares.tell(&source.key, event);
         }
     }
+}
+
+/// Whether a batch belongs to one of these aborted transactions.
+fn is_aborted(batch: &BatchAt, aborted: &[AbortedTransaction]) -> bool {
+    let header = &batch.header;
+    header.is_transactional()
+        && aborted.iter().any(|one| {
+            one.producer_id == header.producer_id
+                && (one.first_offset..=one.last_offset).contains(&batch.first())
+        })
 }
 
 /// The batches of one partition that an answer holds.

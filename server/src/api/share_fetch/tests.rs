@@ -9,10 +9,14 @@ use ratel_protocol::messages::share_fetch_response::PartitionData;
 use ratel_protocol::messages::{
     GroupId, ShareAcknowledgeRequest, ShareAcknowledgeResponse, ShareFetchResponse,
 };
-use ratel_storage::{Durability, LogSettings, Offset, Origin, TopicId, records};
+use ratel_storage::{
+    Durability, LogSettings, Offset, Origin, Outcome, Partition, TopicId, records,
+};
 
 use super::*;
-use crate::api::testing::{Bench, NOW_MS, answer, batch, response};
+use crate::api::testing::{Bench, NOW_MS, answer, batch, response, transactions};
+use crate::coordinator::catalog::broker_config::BrokerConfigs;
+use crate::coordinator::catalog::group_config::{GroupConfig, GroupSettings};
 use crate::coordinator::catalog::{SHARE_STATE_TOPIC, Topic};
 
 struct Rig {
@@ -181,6 +185,54 @@ async fn records_are_leased_once_and_done_once_acknowledged() {
     assert_eq!(acquired(&other), [(0, vec![(2, 2, 2)])]);
     // Whole batches: what is leased is less than what is there.
     assert_eq!(offsets(lines(&other)[0]), [0, 1, 2]);
+}
+
+/// What is leased of a log with a plain record, an aborted transaction of 1 and 2, and an open one.
+async fn leased_of_transactions(level: &str) -> (Rig, Arc<dyn Partition>, Vec<Range>) {
+    let rig = Rig::new(1).await;
+    let configs = [("share.isolation.level".to_owned(), level.to_owned())];
+    let configs = std::collections::BTreeMap::from(configs);
+    let brokers = BrokerConfigs::new(Arc::new(crate::config::Config::default()));
+    let settings = Arc::new(GroupSettings::new(&configs, &brokers));
+    rig.bench
+        .broker
+        .catalog
+        .view
+        .insert_group(Arc::new(GroupConfig {
+            group: "g".into(),
+            configs,
+            settings,
+        }));
+    let log = rig.bench.broker.partition(&rig.topic, 0).unwrap();
+    rig.produce(0, &["plain"]);
+    transactions::write(&log, 7, &["a", "b"]).await;
+    rig.produce(0, &["plain"]);
+    transactions::end(&log, 7, Outcome::Abort).await;
+    transactions::write(&log, 8, &["c"]).await;
+    let leased = rig.send(&rig.fetch(0, &[0])).await;
+    let ranges = acquired(&leased).into_iter().flat_map(|(_, all)| all);
+    let ranges = ranges.collect();
+    (rig, log, ranges)
+}
+
+#[tokio::test(start_paused = true)]
+async fn read_uncommitted_leases_all_but_markers() {
+    let (_rig, _log, ranges) = leased_of_transactions("read_uncommitted").await;
+    assert_eq!(ranges, [(0, 3, 1), (5, 5, 1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn read_committed_leases_what_is_stable_and_was_not_aborted() {
+    let (rig, log, ranges) = leased_of_transactions("read_committed").await;
+    assert_eq!(ranges, [(0, 0, 1), (3, 3, 1)]);
+    let waits = rig.fetch(1, &[]).with_max_wait_ms(60_000);
+    let waiting = rig.send(&waits);
+    let ending = async {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        transactions::end(&log, 8, Outcome::Commit).await;
+    };
+    let (leased, ()) = tokio::join!(waiting, ending);
+    assert_eq!(acquired(&leased), [(0, vec![(5, 5, 1)])]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use crate::disk::{File, Open};
 use crate::local::checkpoint::Section;
 use crate::local::doctor::{Doctor, Severity};
-use crate::local::{cut, io, start};
+use crate::local::{aborted, cut, io, start};
+use crate::log::aborted::{AbortedFile, Finder};
 use crate::log::index::{Entry, IndexFile, NO_TIMESTAMP};
 use crate::log::producers::Producers;
 use crate::log::reader::Hop;
 use crate::log::recovery::{self, Begin, Walked};
 use crate::log::segment;
-use crate::{Offset, PartitionId, Position, StorageError};
+use crate::{AbortedTransaction, Offset, PartitionId, Position, StorageError};
 
 /// Where a log stops being whole.
 struct Stop {
@@ -142,6 +143,7 @@ impl Doctor<'_> {
             stop: None,
         };
         let mut producers = Producers::default();
+        let mut finder = Finder::default();
         let mut stop = None;
         for (at, (base, len)) in files.iter().enumerate() {
             if *base != walked.end {
@@ -150,8 +152,16 @@ impl Doctor<'_> {
                 break;
             }
             let file = self.open(dir, *base)?;
-            walked =
-                self.walk_segment(dir, *base, *len, &*file, walked, &mut producers, section)?;
+            walked = self.walk_segment(
+                dir,
+                *base,
+                *len,
+                &*file,
+                walked,
+                &mut producers,
+                section,
+                &mut finder,
+            )?;
             if let Some(why) = walked.stop {
                 stop = Some((at, why));
                 break;
@@ -181,6 +191,7 @@ impl Doctor<'_> {
         last: Walked,
         producers: &mut Producers,
         section: Option<&Section>,
+        finder: &mut Finder,
     ) -> Result<Walked, StorageError> {
         let path = segment::path(dir, base, "index");
         let index = self.disk.map(&path).ok().map(IndexFile::decode);
@@ -196,10 +207,11 @@ impl Doctor<'_> {
             epoch_max: i32::MAX,
         };
         let synced = section.map_or(Offset::ZERO, |section| section.end.offset);
-        let mut batches = 0;
+        let (mut batches, mut found) = (0, Vec::new());
         let walked = recovery::walk(file, len, begin, |hop, marker| {
             batches += 1;
             check.see(hop);
+            found.extend(finder.see(hop, marker));
             if hop.base() < synced {
                 producers.replay(hop, marker, 0);
             }
@@ -220,7 +232,41 @@ impl Doctor<'_> {
                 self.report.done("removed");
             }
         }
+        self.check_aborted(dir, base, &found)?;
         Ok(walked)
+    }
+
+    /// Whether the file of aborted transactions says what the segment says, as far as it goes.
+    fn check_aborted(
+        &mut self,
+        dir: &Path,
+        base: Offset,
+        found: &[AbortedTransaction],
+    ) -> Result<(), StorageError> {
+        let path = segment::path(dir, base, aborted::ENDING);
+        let Ok(bytes) = self.disk.map(&path) else {
+            return Ok(());
+        };
+        // Of one that began before the log's first segment nothing may be left to be found.
+        let fits = AbortedFile::decode(bytes, base).is_ok_and(|file| {
+            let entries = file.entries();
+            let last = entries.last().map_or(base, |last| last.last_offset);
+            let mut known = found.iter().filter(|one| one.last_offset <= last);
+            known.all(|one| {
+                let at = entries.binary_search_by_key(&one.last_offset, |entry| entry.last_offset);
+                at.is_ok_and(|at| entries[at].producer_id == one.producer_id)
+            })
+        });
+        if fits {
+            return Ok(());
+        }
+        let what = "the aborted transactions are unusable: they are found again at the next start";
+        self.report.add(&path, Severity::Note, what);
+        if self.repair {
+            cut::remove(self.disk, &path)?;
+            self.report.done("removed");
+        }
+        Ok(())
     }
 
     /// Whether the checkpoint remembers what the log's producers wrote last.
@@ -310,6 +356,7 @@ impl Doctor<'_> {
             cut::keep_segment(self.disk, dir, *later)?;
         }
         cut::remove(self.disk, &segment::path(dir, base, "index"))?;
+        cut::remove(self.disk, &segment::path(dir, base, aborted::ENDING))?;
         self.disk.sync_dir(dir).map_err(io)?;
         self.distrust(id);
         let end = stop.walked.end;

@@ -4,7 +4,7 @@ use super::*;
 use crate::disk::{Open, read_exact_at};
 use crate::disk_memory::MemoryDisk;
 use crate::local::tests::{Rig, all_from, append, batch, id};
-use crate::{Durability, LogSettings, Partition};
+use crate::{Durability, LogSettings, Offset, Partition};
 
 /// A closed directory with one log of several segments, and its records.
 fn directory() -> (MemoryDisk, Vec<(i64, String)>) {
@@ -168,4 +168,60 @@ fn a_checkpoint_that_says_otherwise_is_corrected() {
     assert_eq!(look(&disk, false).findings, []);
     let (log, _rig) = reopened(disk);
     assert_eq!(all_from(&log, 0), records);
+}
+
+/// A closed directory with aborted transactions in it, and the files of them.
+fn aborted_directory() -> (MemoryDisk, Vec<PathBuf>) {
+    let rig = Rig::new();
+    let settings = LogSettings {
+        segment_bytes: 600,
+        ..LogSettings::default()
+    };
+    let log = rig.open(settings);
+    for id in 0..6 {
+        let mut builder = crate::BatchBuilder::new(1)
+            .producer(id, 0, -1)
+            .transactional();
+        builder.record(None, Some(b"x"));
+        let marker = crate::Marker {
+            producer: crate::Producer { id, epoch: 0 },
+            outcome: crate::Outcome::Abort,
+            coordinator_epoch: 0,
+            transaction_version: 0,
+        };
+        for batch in [builder.build().unwrap(), marker.to_batch(1)] {
+            let origin = crate::Origin::Coordinator;
+            let appended = log.append(&batch, origin, Durability::Synced, 1);
+            crate::local::tests::wait(appended).unwrap();
+        }
+    }
+    let disk = rig.close();
+    let names = disk.list(&log_dir()).unwrap().into_iter();
+    let names = names
+        .map(|entry| entry.name)
+        .filter(|name| name.ends_with(".txnindex"));
+    let files = names.map(|name| log_dir().join(name)).collect();
+    (disk, files)
+}
+
+#[test]
+fn files_of_aborted_transactions_that_do_not_fit_are_noted_and_made_again() {
+    let (disk, files) = aborted_directory();
+    assert_eq!(look(&disk, false).findings, []);
+    assert!(files.len() > 1);
+    // Another segment's, and a flipped one.
+    let first = crate::local::files::read(&disk, &files[0])
+        .unwrap()
+        .unwrap();
+    let file = disk.open(&files[1], Open::Truncate).unwrap();
+    file.write_at(&[IoSlice::new(&first)], 0).unwrap();
+    flip(&disk, &files[0], 30);
+    let report = look(&disk, true);
+    assert_eq!(report.findings.len(), 2, "{:?}", report.findings);
+    let is_note = |finding: &Finding| finding.severity == Severity::Note;
+    assert!(report.findings.iter().all(is_note));
+    assert_eq!(look(&disk, false).findings, []);
+    let (log, _rig) = reopened(disk);
+    let found = log.aborted(Offset::ZERO, Offset::new(12));
+    assert_eq!(crate::local::tests::wait(found).unwrap().len(), 6);
 }

@@ -283,3 +283,178 @@ fn transactions_are_there_again_after_the_process_died() {
     assert_eq!(stable(&log), 36);
     assert_eq!(aborted(&log, 0, 36).len(), 3);
 }
+
+fn dir() -> std::path::PathBuf {
+    Path::new("data/topics").join(id(0).to_string())
+}
+
+/// The files of aborted transactions.
+fn files(disk: &MemoryDisk) -> Vec<std::path::PathBuf> {
+    let names = disk
+        .list(&dir())
+        .unwrap()
+        .into_iter()
+        .map(|entry| entry.name);
+    names
+        .filter(|name| name.ends_with(".txnindex"))
+        .map(|name| dir().join(name))
+        .collect()
+}
+
+#[test]
+fn transactions_are_there_again_after_a_clean_end_and_a_checkpoint() {
+    let rig = Rig::new();
+    let log = rig.open(small_segments());
+    fill(&log);
+    drop(log);
+    let rig = rig.restart();
+    check(&rig.open(small_segments()), "after a clean end");
+    let rig = rig.restart();
+    let log = rig.open(small_segments());
+    check(&log, "after two");
+    assert_eq!(files(&rig.disk).len(), 2);
+    // More in the segment that the checkpoint knows, and only the process dies.
+    write(&log, producer(5, 0), 0);
+    assert_eq!(end(&log, producer(5, 0), Outcome::Abort), 36);
+    let rig = rig.crash();
+    let log = rig.open(small_segments());
+    assert_eq!(stable(&log), 3);
+    let all = [(1, 0, 20), (3, 2, 33), (5, 35, 36)];
+    assert_eq!(aborted(&log, 0, 37), all);
+}
+
+#[test]
+fn ft_5_lost_and_torn_files_of_aborted_transactions_are_made_again() {
+    let rig = Rig::new();
+    fill(&rig.open(small_segments()));
+    let disk = rig.close();
+    let paths = files(&disk);
+    assert_eq!(paths.len(), 2);
+    for lost in 0..4 {
+        let disk = disk.crash();
+        for (at, path) in paths.iter().enumerate() {
+            match lost {
+                0 => disk.remove_file(path).unwrap(),
+                1 => disk
+                    .open(path, crate::disk::Open::Write)
+                    .unwrap()
+                    .set_len(30)
+                    .unwrap(),
+                n if n == at + 2 => disk.remove_file(path).unwrap(),
+                _ => {}
+            }
+        }
+        let rig = Rig::on(disk, "boot 1");
+        check(&rig.open(small_segments()), &format!("loss {lost}"));
+        let rig = rig.restart();
+        assert_eq!(files(&rig.disk).len(), 2);
+        check(
+            &rig.open(small_segments()),
+            &format!("a start after loss {lost}"),
+        );
+    }
+}
+
+#[test]
+fn f_4_a_read_of_committed_records_says_what_was_aborted_in_it() {
+    let rig = Rig::new();
+    let log = rig.open(LogSettings::default());
+    let all: Vec<_> = (1..=3).map(|id| producer(id, 0)).collect();
+    write(&log, all[0], 0);
+    write(&log, all[1], 0);
+    end(&log, all[0], Outcome::Abort);
+    write(&log, all[2], 0);
+    end(&log, all[1], Outcome::Commit);
+    let read = |from, max_bytes, bound| {
+        let read = wait(log.read(ReadRequest {
+            from: Offset::new(from),
+            max_bytes,
+            at_least_one: true,
+            bound,
+        }));
+        let aborted = read.unwrap().aborted;
+        aborted
+            .iter()
+            .map(|one| one.producer_id)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(read(0, 1 << 20, Bound::Stable), [1]);
+    assert_eq!(read(2, 1, Bound::Stable), [1]);
+    assert!(read(0, 1 << 20, Bound::HighWatermark).is_empty());
+    end(&log, all[2], Outcome::Abort);
+    assert_eq!(read(0, 1 << 20, Bound::Stable), [1, 3]);
+    assert_eq!(read(3, 1 << 20, Bound::Stable), [3]);
+    assert_eq!(read(1, 1, Bound::Stable), [1], "no record of it lies there");
+}
+
+/// Large answers lie in a file, and their end is looked up in the index.
+#[test]
+fn f_4_a_large_read_misses_no_aborted_transaction() {
+    let rig = Rig::new();
+    let settings = LogSettings {
+        segment_bytes: 200_000,
+        ..LogSettings::default()
+    };
+    let log = rig.open(settings);
+    let filler = "x".repeat(700);
+    for id in 0..500 {
+        write(&log, producer(id, 0), 0);
+        append(&log, &batch(&[&filler]), Durability::Written).unwrap();
+        end(&log, producer(id, 0), Outcome::Abort);
+    }
+    let mut from = 0;
+    while from < 1500 {
+        let read = wait(log.read(ReadRequest {
+            from: Offset::new(from),
+            max_bytes: 40_000,
+            at_least_one: true,
+            bound: Bound::Stable,
+        }));
+        let read = read.unwrap();
+        let last = batches(&read).last().unwrap().header().base_offset;
+        let found: Vec<_> = read.aborted.iter().map(|one| one.producer_id).collect();
+        let expected: Vec<_> = (from / 3..=last / 3).collect();
+        assert!(found.starts_with(&expected), "{from}: {found:?}");
+        assert!(found.len() <= expected.len() + 25, "{from}: {found:?}");
+        from = last + 1;
+    }
+}
+
+#[test]
+fn d_1_a_start_that_passes_an_open_transaction_leaves_the_rest_of_it_undecided() {
+    let rig = Rig::new();
+    let log = rig.open(small_segments());
+    fill(&log);
+    assert_eq!(wait(log.advance_start(Offset::new(30))).unwrap().get(), 30);
+    assert_eq!((stable(&log), committed_end(&log, 30)), (30, 30));
+    let found = wait(log.offset_at(crate::TimeQuery::AtOrAfter(0), Bound::Stable));
+    assert_eq!(found.unwrap(), None);
+    drop(log);
+    let rig = rig.restart();
+    let log = rig.open(small_segments());
+    assert_eq!((stable(&log), committed_end(&log, 30)), (30, 30));
+    assert_eq!(aborted(&log, 30, 35), [(3, 2, 33)]);
+    end(&log, producer(4, 0), Outcome::Abort);
+    assert_eq!(stable(&log), 36);
+    assert_eq!(aborted(&log, 30, 36), [(3, 2, 33), (4, 3, 35)]);
+    rig.engine.upkeep(NOW_MS + 10_000_000);
+    rig.engine.upkeep(NOW_MS + 20_000_000);
+    assert_eq!(files(&rig.disk).len(), 1, "the first went with its segment");
+}
+
+#[test]
+fn l_3_a_record_found_by_time_is_committed() {
+    let log = Rig::new().open(LogSettings::default());
+    plain(&log);
+    write(&log, producer(1, 0), 0);
+    let at = |time, bound| {
+        let found = wait(log.offset_at(crate::TimeQuery::AtOrAfter(time), bound));
+        found.unwrap().map(|found| found.offset.get())
+    };
+    append(&log, &batch_at(NOW_MS + 5, &["later"]), Durability::Written).unwrap();
+    assert_eq!(at(NOW_MS + 1, Bound::HighWatermark), Some(2));
+    assert_eq!(at(NOW_MS + 1, Bound::Stable), None);
+    assert_eq!(at(0, Bound::Stable), Some(0));
+    end(&log, producer(1, 0), Outcome::Commit);
+    assert_eq!(at(NOW_MS + 1, Bound::Stable), Some(2));
+}

@@ -11,6 +11,7 @@ fn active(size: Position, first_timestamp: i64) -> Active {
         file: disk.open(Path::new("x"), Open::Create).unwrap(),
         base: Offset::new(100),
         size,
+        aborted: 0,
         first_timestamp,
         created_ms: 1000,
     }
@@ -105,4 +106,14 @@ fn jitter_only_ever_brings_a_roll_forward() {
             .unwrap();
         assert!((1101..=1501).contains(&due), "{due}");
     }
+}
+
+#[test]
+fn a_segment_with_very_many_aborted_transactions_is_followed_by_another() {
+    let full = Active {
+        aborted: crate::log::aborted::SEGMENT_MAX,
+        ..active(10, 5)
+    };
+    assert!(full.is_due(&header(5), Offset::new(101), &settings(), 1000));
+    assert!(!active(10, 5).is_due(&header(5), Offset::new(101), &settings(), 1000));
 }

@@ -2,7 +2,9 @@ use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
 
 use proptest::prelude::{Strategy, any, prop_oneof, proptest};
-use ratel_protocol::messages::fetch_response::{FetchableTopicResponse, PartitionData};
+use ratel_protocol::messages::fetch_response::{
+    AbortedTransaction as CodecAborted, FetchableTopicResponse, PartitionData,
+};
 use ratel_protocol::messages::{FetchResponse, TopicName};
 use ratel_protocol::{ApiKey, StrBytes};
 use ratel_storage::disk::{Disk, Open, OsDisk};
@@ -46,7 +48,10 @@ fn encoded(version: i16, correlation_id: i32, head: &Head, lines: &[Line]) -> By
                         .with_high_watermark(line.offsets[0].get())
                         .with_last_stable_offset(line.offsets[1].get())
                         .with_log_start_offset(line.offsets[2].get())
-                        .with_aborted_transactions(head.read_committed.then(Vec::new))
+                        .with_aborted_transactions(
+                            head.read_committed
+                                .then(|| line.aborted.iter().map(codec_aborted).collect()),
+                        )
                         .with_records(Some(records.map_or_else(Bytes::new, |records| {
                             records.to_bytes().expect("readable records")
                         })))
@@ -67,6 +72,12 @@ fn encoded(version: i16, correlation_id: i32, head: &Head, lines: &[Line]) -> By
     ratel_protocol::response::encode(ApiKey::Fetch, version, correlation_id, &response)
 }
 
+fn codec_aborted(one: &AbortedTransaction) -> CodecAborted {
+    CodecAborted::default()
+        .with_producer_id(one.producer_id.into())
+        .with_first_offset(one.first_offset.get())
+}
+
 fn any_line(version: i16) -> impl Strategy<Value = Line> {
     let records = prop_oneof![
         3 => proptest::strategy::Just(None),
@@ -79,20 +90,32 @@ fn any_line(version: i16) -> impl Strategy<Value = Line> {
         any::<i16>(),
         any::<[i64; 3]>(),
         records,
+        proptest::collection::vec(any::<[i64; 2]>(), 0..4),
     )
-        .prop_map(move |(topic, index, code, offsets, records)| Line {
-            topic: if version >= 13 {
-                TopicKey::Id(TopicId::from_u128(u128::from(topic) << 64))
-            } else {
-                TopicKey::Name(Arc::from(
-                    "a-topic".repeat(usize::from(topic) * 10).as_str(),
-                ))
+        .prop_map(
+            move |(topic, index, code, offsets, records, aborted)| Line {
+                topic: if version >= 13 {
+                    TopicKey::Id(TopicId::from_u128(u128::from(topic) << 64))
+                } else {
+                    TopicKey::Name(Arc::from(
+                        "a-topic".repeat(usize::from(topic) * 10).as_str(),
+                    ))
+                },
+                index,
+                code,
+                offsets: offsets.map(Offset::new),
+                records: records.map(|bytes| Slice::Bytes(bytes.into())),
+                aborted: aborted
+                    .into_iter()
+                    .map(|[producer_id, first]| AbortedTransaction {
+                        producer_id,
+                        first_offset: Offset::new(first),
+                        last_offset: Offset::ZERO,
+                        stable_at_marker: Offset::ZERO,
+                    })
+                    .collect(),
             },
-            index,
-            code,
-            offsets: offsets.map(Offset::new),
-            records: records.map(|bytes| Slice::Bytes(bytes.into())),
-        })
+        )
 }
 
 proptest! {
@@ -120,6 +143,7 @@ fn line(records: Option<Slice>) -> Line {
         code: 0,
         offsets: [Offset::new(5), Offset::new(5), Offset::ZERO],
         records,
+        aborted: Vec::new(),
     }
 }
 
@@ -173,6 +197,7 @@ fn a_small_range_of_a_file_is_read_and_a_large_one_is_left_to_sendfile() {
             Ok(Read {
                 records: Some(records),
                 offsets,
+                aborted: Vec::new(),
                 behind_active: false,
             }),
         )
