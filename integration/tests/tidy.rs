@@ -336,7 +336,6 @@ const WITHOUT_TEST: &[(&str, &str)] = &[
         "allows what every answer does: a throttle time of 0",
     ),
     ("p_10", "compaction is yet to come"),
-    ("p_25", "recompression on the server is yet to come"),
 ];
 
 #[test]

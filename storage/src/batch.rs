@@ -158,6 +158,33 @@ impl Batch {
         Ok(Self { bytes, header })
     }
 
+    /// The same batch with these records in this codec: length and CRC are made to fit.
+    ///
+    /// # Errors
+    /// [`StorageError::InvalidBatch`] if it would be longer than a batch can be.
+    pub(crate) fn repacked(&self, codec: i16, records: &[u8]) -> Result<Self, StorageError> {
+        let mut bytes = Vec::with_capacity(HEADER_BYTES + records.len());
+        bytes.extend_from_slice(&self.bytes[..HEADER_BYTES]);
+        bytes.extend_from_slice(records);
+        let length = i32::try_from(bytes.len() - LENGTH_FROM)
+            .map_err(|_| StorageError::InvalidBatch("longer than a batch can be"))?;
+        bytes[8..LENGTH_FROM].copy_from_slice(&length.to_be_bytes());
+        let attributes = (self.header.attributes & !0x07) | codec;
+        bytes[CRC_FROM..CRC_FROM + 2].copy_from_slice(&attributes.to_be_bytes());
+        let crc = crc32c::crc32c(&bytes[CRC_FROM..]);
+        bytes[CRC_FROM - 4..CRC_FROM].copy_from_slice(&crc.to_be_bytes());
+        let header = BatchHeader::decode(&bytes)?;
+        Ok(Self {
+            bytes: bytes.into(),
+            header,
+        })
+    }
+
+    /// The batch's records as they are stored, compressed or not.
+    pub(crate) fn packed_records(&self) -> Bytes {
+        self.bytes.slice(HEADER_BYTES..)
+    }
+
     /// The batch's bytes as they came.
     #[must_use]
     pub fn bytes(&self) -> &Bytes {

@@ -26,6 +26,6 @@ pub use error::StorageError;
 pub use ids::{Offset, PartitionId, Position, TopicId};
 pub use local::{LocalEngine, LocalOptions};
 pub use record::{Record, records};
-pub use settings::{LogSettings, TimestampType, Validation};
+pub use settings::{Codec, LogSettings, TimestampType, Validation};
 pub use transaction::{AbortedTransaction, Guard, Marker, Outcome, Producer, Verification};
 pub use walk::{BatchAt, Batches};

@@ -10,6 +10,7 @@ use bytes::{Buf, Bytes};
 use crate::batch::HEADER_BYTES;
 use crate::{Batch, Offset, StorageError};
 
+pub(crate) mod pack;
 mod snappy;
 
 /// The most bytes that one batch may unfold to.
@@ -135,8 +136,7 @@ pub fn walk(
 }
 
 const MALFORMED: StorageError = StorageError::InvalidBatch("the records are malformed");
-const TOO_LARGE: StorageError =
-    StorageError::InvalidBatch("the records unfold to more than 128 MiB");
+const TOO_LARGE: StorageError = StorageError::InvalidBatch("the records unfold to too much");
 
 fn unpacker(batch: &Batch) -> Result<Box<dyn Read + '_>, StorageError> {
     let packed = &batch.bytes()[HEADER_BYTES..];
@@ -157,15 +157,26 @@ fn unpacker(batch: &Batch) -> Result<Box<dyn Read + '_>, StorageError> {
 }
 
 fn unpack(batch: &Batch) -> Result<Bytes, StorageError> {
+    Ok(unpacked(batch, UNPACKED_BYTES_MAX)?.into())
+}
+
+/// The records of a batch, uncompressed: at most so many bytes.
+///
+/// # Errors
+/// [`StorageError::InvalidBatch`] if they do not unpack, or to more.
+pub(crate) fn unpacked(batch: &Batch, bytes_max: usize) -> Result<Vec<u8>, StorageError> {
+    if batch.header().codec() == 0 {
+        return Ok(batch.packed_records().to_vec());
+    }
     let mut unpacked = Vec::new();
     unpacker(batch)?
-        .take(UNPACKED_BYTES_MAX as u64 + 1)
+        .take(bytes_max as u64 + 1)
         .read_to_end(&mut unpacked)
         .map_err(|_| MALFORMED)?;
-    if unpacked.len() > UNPACKED_BYTES_MAX {
+    if unpacked.len() > bytes_max {
         return Err(TOO_LARGE);
     }
-    Ok(unpacked.into())
+    Ok(unpacked)
 }
 
 /// Where a record's bytes come from.

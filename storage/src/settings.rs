@@ -18,6 +18,38 @@ pub enum Validation {
     Records,
 }
 
+/// How a log compresses what producers send (`compression.type`, P-25).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Codec {
+    /// As it came.
+    Producer,
+    /// Not at all.
+    Uncompressed,
+    /// gzip.
+    Gzip,
+    /// Snappy, in the Java library's framing.
+    Snappy,
+    /// LZ4, in its frame format.
+    Lz4,
+    /// Zstandard.
+    Zstd,
+}
+
+impl Codec {
+    /// Bits 0 to 2 of a batch's attributes; `None` for the producer's own.
+    #[must_use]
+    pub const fn bits(self) -> Option<i16> {
+        match self {
+            Self::Producer => None,
+            Self::Uncompressed => Some(0),
+            Self::Gzip => Some(1),
+            Self::Snappy => Some(2),
+            Self::Lz4 => Some(3),
+            Self::Zstd => Some(4),
+        }
+    }
+}
+
 /// The settings of one log. Units are in the names; Kafka's name stands with each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogSettings {
@@ -53,6 +85,12 @@ pub struct LogSettings {
     pub flush_ms: i64,
     /// `batch.validation`.
     pub validation: Validation,
+    /// `compression.type`.
+    pub compression: Codec,
+    /// `compression.gzip.level`; below 0 is the library's own choice.
+    pub gzip_level: i32,
+    /// `compression.zstd.level`.
+    pub zstd_level: i32,
 }
 
 impl Default for LogSettings {
@@ -74,6 +112,9 @@ impl Default for LogSettings {
             flush_messages: u64::MAX,
             flush_ms: i64::MAX,
             validation: Validation::Header,
+            compression: Codec::Producer,
+            gzip_level: -1,
+            zstd_level: 3,
         }
     }
 }

@@ -109,7 +109,7 @@ fn refused_topics() -> Vec<(CreatableTopic, i16)> {
             INVALID_CONFIG,
         ),
         (
-            configured("a", &[("compression.type", Some("gzip"))]),
+            configured("a", &[("compression.type", Some("rar"))]),
             INVALID_CONFIG,
         ),
         (

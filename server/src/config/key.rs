@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use ratel_storage::{TimestampType, Validation};
+use ratel_storage::{Codec, TimestampType, Validation};
 
 use super::{Config, DurabilityMode, LogFormat};
 
@@ -456,6 +456,14 @@ words! {
     TimestampType {
         "CreateTime" => TimestampType::CreateTime,
         "LogAppendTime" => TimestampType::LogAppendTime
+    }
+    Codec {
+        "producer" => Codec::Producer,
+        "uncompressed" => Codec::Uncompressed,
+        "gzip" => Codec::Gzip,
+        "snappy" => Codec::Snappy,
+        "lz4" => Codec::Lz4,
+        "zstd" => Codec::Zstd
     }
     Validation { "header" => Validation::Header, "records" => Validation::Records }
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use ratel_storage::{TimestampType, Validation};
+use ratel_storage::{Codec, TimestampType, Validation};
 
 use super::key::{Access, Key, Meaning, Scope, Setting};
 use super::{DurabilityMode, Listener, LogFormat, Source};
@@ -277,6 +277,15 @@ keys! {
     /// How far a record's time may lie in the future, in milliseconds.
     log_message_timestamp_after_max_ms: i64 = 3_600_000, "log.message.timestamp.after.max.ms",
         at_least(0), dynamic();
+    /// How batches are stored: producer keeps them as they came, everything else packs them anew.
+    compression_type: Codec = Codec::Producer, "compression.type",
+        words(&["producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"]), dynamic();
+    /// The level at which gzip packs batches anew, from 1 to 9; -1 is the library's own.
+    compression_gzip_level: i32 = -1, "compression.gzip.level", at_least(-1), at_most(9),
+        dynamic();
+    /// The level at which zstd packs batches anew.
+    compression_zstd_level: i32 = 3, "compression.zstd.level", at_least(-131_072), at_most(22),
+        dynamic();
     /// Sync a partition after so many records, whatever their acks.
     log_flush_interval_messages: u64 = i64::MAX as u64, "log.flush.interval.messages",
         at_least(1), dynamic();

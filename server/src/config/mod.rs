@@ -216,6 +216,9 @@ impl Config {
                 .log_flush_interval_ms
                 .unwrap_or(self.log_flush_scheduler_interval_ms),
             validation: self.batch_validation,
+            compression: self.compression_type,
+            gzip_level: self.compression_gzip_level,
+            zstd_level: self.compression_zstd_level,
         }
     }
 

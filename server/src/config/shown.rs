@@ -104,10 +104,10 @@ pub const SHOWN: &[Key] = &[
         "9223372036854775807",
         COMPACTION,
     ),
-    text(
-        "compression.type",
-        "producer",
-        "Batches are kept as the producer made them.",
+    int(
+        "compression.lz4.level",
+        "9",
+        "Here lz4 has one level, which is its fast one.",
     ),
     int(
         "min.insync.replicas",
@@ -191,9 +191,6 @@ const IGNORED: &[&str] = &[
     "auto.include.jmx.reporter",
     "auto.leader.rebalance.enable",
     "client.quota.callback.class",
-    "compression.gzip.level",
-    "compression.lz4.level",
-    "compression.zstd.level",
     "connection.failed.authentication.delay.ms",
     "create.topic.policy.class.name",
     "delegation.token.expiry.time.ms",

@@ -16,7 +16,7 @@ use crate::log::producers::{Sent, producer_of};
 use crate::log::segment;
 use crate::log::transactions::Effect;
 use crate::log::writer::{Active, Head, Writer};
-use crate::log::{Place, Written, checks};
+use crate::log::{Place, Written, checks, recompress};
 use crate::{
     Appended, Batch, Durability, LogSettings, Marker, Offset, Origin, Producer, StorageError,
 };
@@ -68,9 +68,11 @@ impl LocalPartition {
         now_ms: i64,
     ) -> Result<Step, StorageError> {
         let settings = self.settings();
+        let mut stored = None;
         let entry = match origin {
             Origin::Client | Origin::Verified(_) => {
                 checks::check_client(batch, &settings, now_ms)?;
+                stored = recompress::recompressed(batch, &settings, now_ms)?;
                 Entry::Data(origin)
             }
             Origin::Coordinator => {
@@ -78,7 +80,8 @@ impl LocalPartition {
                 Marker::from_batch(batch).map_or(Entry::Data(origin), Entry::Marker)
             }
         };
-        self.write(batch, &entry, durability, now_ms, &settings)
+        let stored = stored.as_ref().unwrap_or(batch);
+        self.write(stored, &entry, durability, now_ms, &settings)
     }
 
     pub(super) fn append_marker_now(

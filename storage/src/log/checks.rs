@@ -42,7 +42,8 @@ pub(crate) fn check_segment(
     Ok(())
 }
 
-fn check_size(header: &BatchHeader, settings: &LogSettings) -> Result<(), StorageError> {
+/// The size rules for what is stored of a producer's batch.
+pub(crate) fn check_size(header: &BatchHeader, settings: &LogSettings) -> Result<(), StorageError> {
     if header.bytes > settings.max_message_bytes {
         return Err(StorageError::BatchTooLarge {
             bytes: header.bytes,
@@ -113,7 +114,12 @@ fn check_timestamp(
     Ok(())
 }
 
-fn check_records(batch: &Batch, settings: &LogSettings, now_ms: i64) -> Result<(), StorageError> {
+/// Walk every record of a batch.
+pub(crate) fn check_records(
+    batch: &Batch,
+    settings: &LogSettings,
+    now_ms: i64,
+) -> Result<(), StorageError> {
     let header = batch.header();
     let mut expected = 0;
     record::walk(batch, |record| {

@@ -11,6 +11,7 @@ pub(crate) mod index;
 pub(crate) mod producers;
 pub(crate) mod ranges;
 pub(crate) mod reader;
+pub(crate) mod recompress;
 pub(crate) mod recovery;
 pub(crate) mod retention;
 pub(crate) mod segment;

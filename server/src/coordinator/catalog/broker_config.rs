@@ -261,8 +261,10 @@ pub fn alterable(name: &str) -> Result<&'static Key, Refusal> {
         let message = format!("Unknown broker configuration {name}.");
         return Err(Refusal::new(ErrorCode::InvalidConfig, message));
     };
-    let acts_at_once =
-        key.name.starts_with("log.") || matches!(key.name, "message.max.bytes" | "num.partitions");
+    let acts_at_once = ["log.", "compression."]
+        .iter()
+        .any(|family| key.name.starts_with(family))
+        || matches!(key.name, "message.max.bytes" | "num.partitions");
     if key.scope == config::Scope::ReadOnly || !acts_at_once {
         let message = format!(
             "The broker configuration {name} cannot be altered while the server runs; set it in \

@@ -235,8 +235,8 @@ fn not_yet(name: &str, value: &str) -> Option<&'static str> {
         "cleanup.policy" if split_list(value).any(|word| word == "compact") => {
             Some("compaction is not supported yet; the allowed values are delete and nothing")
         }
-        "compression.type" if value != "producer" => {
-            Some("recompression is not supported yet; the allowed value is producer")
+        "compression.gzip.level" if value == "0" => {
+            Some("it must be a whole number from 1 to 9, or -1 for the library's own choice")
         }
         "remote.storage.enable" if parse_bool(value) == Some(true) => {
             Some("tiered storage is not supported; the allowed value is false")

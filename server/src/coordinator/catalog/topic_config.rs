@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use ratel_storage::{LogSettings, TimestampType, Validation};
+use ratel_storage::{Codec, LogSettings, TimestampType, Validation};
 
 use super::broker_config::{BrokerConfigs, Source};
 use super::config_key::KeyTable;
@@ -100,6 +100,18 @@ fn set(settings: &mut LogSettings, name: &str, value: &str) {
                 _ => TimestampType::CreateTime,
             };
         }
+        "compression.type" => {
+            settings.compression = match value {
+                "uncompressed" => Codec::Uncompressed,
+                "gzip" => Codec::Gzip,
+                "snappy" => Codec::Snappy,
+                "lz4" => Codec::Lz4,
+                "zstd" => Codec::Zstd,
+                _ => Codec::Producer,
+            };
+        }
+        "compression.gzip.level" => number(value, &mut settings.gzip_level),
+        "compression.zstd.level" => number(value, &mut settings.zstd_level),
         "batch.validation" => {
             settings.validation = match value {
                 "records" => Validation::Records,

@@ -32,21 +32,21 @@ pub const TOPIC_KEYS: &[ConfigKey] = &[
         "What becomes of old segments: delete drops them by age and size; an empty list keeps \
          everything. Compaction is not supported yet.",
     ),
-    shown(ConfigKey::new(
+    ConfigKey::new(
         "compression.gzip.level",
         Kind::Int,
         Takes::Number(-1, 9),
         "-1",
-        &[],
-        "The level at which gzip would compress, if batches were compressed here.",
-    )),
+        &[("compression.gzip.level", 1)],
+        "The level at which gzip packs batches anew, from 1 to 9; -1 is the library's own.",
+    ),
     shown(ConfigKey::new(
         "compression.lz4.level",
         Kind::Int,
         Takes::Number(1, 17),
         "9",
-        &[],
-        "The level at which lz4 would compress, if batches were compressed here.",
+        &[("compression.lz4.level", 1)],
+        "Kept and shown: lz4 has one level here, which is its fast one.",
     )),
     ConfigKey::new(
         "compression.type",
@@ -54,17 +54,17 @@ pub const TOPIC_KEYS: &[ConfigKey] = &[
         Takes::Word(&["producer", "gzip", "snappy", "lz4", "zstd", "uncompressed"]),
         "producer",
         &[("compression.type", 1)],
-        "How batches are stored: producer keeps them as they came. Recompression is not \
-         supported yet.",
+        "How batches are stored: producer keeps them as they came; everything else packs them \
+         anew when they are appended, and looks at every record.",
     ),
-    shown(ConfigKey::new(
+    ConfigKey::new(
         "compression.zstd.level",
         Kind::Int,
         Takes::Number(-131_072, 22),
         "3",
-        &[],
-        "The level at which zstd would compress, if batches were compressed here.",
-    )),
+        &[("compression.zstd.level", 1)],
+        "The level at which zstd packs batches anew.",
+    ),
     shown(ConfigKey::new(
         "delete.retention.ms",
         Kind::Long,

@@ -66,6 +66,9 @@ fn every_key_that_the_log_acts_on_reaches_it() {
     let own = configs(&[
         ("batch.validation", "records"),
         ("cleanup.policy", ""),
+        ("compression.gzip.level", "9"),
+        ("compression.type", "zstd"),
+        ("compression.zstd.level", "-7"),
         ("file.delete.delay.ms", "1"),
         ("flush.messages", "2"),
         ("flush.ms", "3"),
@@ -98,6 +101,9 @@ fn every_key_that_the_log_acts_on_reaches_it() {
         flush_messages: 2,
         flush_ms: 3,
         validation: Validation::Records,
+        compression: Codec::Zstd,
+        gzip_level: 9,
+        zstd_level: -7,
     };
     assert_eq!(TOPICS.check(&own, &brokers()), Ok(()));
     assert_eq!(settings(&LogSettings::default(), &own, false), expected);
@@ -162,9 +168,15 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ),
     (
         "compression.type",
-        "zstd",
-        "Invalid value zstd for configuration compression.type: recompression is not \
-             supported yet; the allowed value is producer.",
+        "rar",
+        "Invalid value rar for configuration compression.type: it must be one of producer, \
+             gzip, snappy, lz4, zstd, uncompressed.",
+    ),
+    (
+        "compression.gzip.level",
+        "0",
+        "Invalid value 0 for configuration compression.gzip.level: it must be a whole number \
+             from 1 to 9, or -1 for the library's own choice.",
     ),
     (
         "remote.storage.enable",
