@@ -18,6 +18,7 @@ use crate::producer_ids::ProducerIds;
 use crate::redrive::Redrives;
 use crate::share_sessions::{Gone, ShareSessions};
 use crate::shares::Shares;
+use crate::transactions::Transactions;
 
 /// Everything a handler can reach.
 pub struct Broker {
@@ -31,6 +32,8 @@ pub struct Broker {
     pub catalog: Catalog,
     /// Groups and committed offsets.
     pub groups: Groups,
+    /// Transactional ids.
+    pub transactions: Transactions,
     /// Queues.
     pub shares: Shares,
     /// Dead letters on their way home.
@@ -114,6 +117,7 @@ pub mod testing {
     use crate::redrive::Redrives;
     use crate::share_sessions::ShareSessions;
     use crate::shares::Shares;
+    use crate::transactions::Transactions;
 
     struct NoEngine;
 
@@ -177,7 +181,18 @@ pub mod testing {
         clock: Arc<dyn Clock>,
         catalog: Catalog,
     ) -> Arc<Broker> {
+        let groups = Groups::detached();
+        let metrics = Arc::new(Metrics::default());
+        let transactions = Transactions::idle(
+            engine.clone(),
+            &catalog,
+            &groups,
+            config.clone(),
+            clock.clone(),
+            metrics.clone(),
+        );
         Arc::new(Broker {
+            transactions,
             shares: Shares::idle(engine.clone(), &catalog, clock.clone()),
             client_quotas: crate::client_quotas::ClientQuotas::new(catalog.view.clone()),
             redrives: Redrives::start(engine.clone(), catalog.clone(), clock.clone()),
@@ -186,11 +201,11 @@ pub mod testing {
             clock,
             engine,
             catalog,
-            groups: Groups::detached(),
+            groups,
             cluster_id: "AAAAAAAAAAAAAAAAAAAAAA".into(),
             producer_ids: ProducerIds::default(),
             fetch_sessions: crate::fetch_sessions::FetchSessions::new(10, 100),
-            metrics: Arc::new(Metrics::default()),
+            metrics,
         })
     }
 }

@@ -28,3 +28,4 @@ pub mod redrive;
 pub mod share_sessions;
 pub mod shares;
 pub mod start;
+pub mod transactions;

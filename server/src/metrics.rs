@@ -6,6 +6,7 @@
 //! counted here.
 
 mod histogram;
+mod transactions;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -15,6 +16,7 @@ use ratel_protocol::ApiKey;
 use ratel_storage::TopicId;
 
 pub use histogram::Histogram;
+pub use transactions::TransactionMetrics;
 
 /// Upper bounds of time buckets, in microseconds: 50 us to 10 s.
 const TIME_BOUNDS_US: &[u64] = &[
@@ -139,6 +141,8 @@ pub struct Metrics {
     sync_time: Histogram,
     sync_records: Histogram,
     recovery_us: AtomicU64,
+    /// What is counted of transactions.
+    pub transactions: TransactionMetrics,
 }
 
 impl Default for Metrics {
@@ -154,6 +158,7 @@ impl Default for Metrics {
             sync_time: Histogram::new(TIME_BOUNDS_US),
             sync_records: Histogram::new(RECORD_BOUNDS),
             recovery_us: AtomicU64::new(0),
+            transactions: TransactionMetrics::default(),
         }
     }
 }

@@ -192,6 +192,7 @@ impl Server {
                 tracing::error!(%error, "a task of the server panicked");
             }
         }
+        self.broker.transactions.stop().await;
         self.broker.groups.stop().await;
         self.broker.shares.stop().await;
         self.broker.catalog.stop().await;

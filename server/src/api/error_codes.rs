@@ -13,6 +13,9 @@ macro_rules! walk {
     ($from:expr, $see:ident, error_code) => {
         $see($from.error_code)
     };
+    ($from:expr, $see:ident, partition_error_code) => {
+        $see($from.partition_error_code)
+    };
     ($from:expr, $see:ident, acknowledge_error_code) => {
         $see($from.acknowledge_error_code)
     };
@@ -53,6 +56,12 @@ error_codes! {
     DeleteRecordsResponse: topics.partitions.error_code;
     InitProducerIdResponse: error_code;
     OffsetForLeaderEpochResponse: topics.partitions.error_code;
+    AddPartitionsToTxnResponse: error_code,
+        results_by_transaction.topic_results.results_by_partition.partition_error_code,
+        results_by_topic_v3_and_below.results_by_partition.partition_error_code;
+    AddOffsetsToTxnResponse: error_code;
+    EndTxnResponse: error_code;
+    WriteTxnMarkersResponse: markers.topics.partitions.error_code;
     DescribeAclsResponse: error_code;
     CreateAclsResponse: results.error_code;
     DeleteAclsResponse: filter_results.error_code;
@@ -80,6 +89,8 @@ error_codes! {
     DescribeClusterResponse: error_code;
     DescribeProducersResponse: topics.partitions.error_code;
     UnregisterBrokerResponse: error_code;
+    DescribeTransactionsResponse: transaction_states.error_code;
+    ListTransactionsResponse: error_code;
     ListConfigResourcesResponse: error_code;
     DescribeTopicPartitionsResponse: topics.error_code, topics.partitions.error_code;
     ShareGroupHeartbeatResponse: error_code;

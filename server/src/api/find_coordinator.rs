@@ -1,8 +1,7 @@
 //! FindCoordinator (key 10), versions 0 to 6: who looks after a group.
 //!
 //! This server looks after all groups, share groups among them, from the moment it listens (G-1).
-//! Transactional ids are refused with a sentence until they work: the Java producer shows it to
-//! its user. (InitProducerId refuses a transactional id too, but has no room for a sentence.)
+//! It looks after all transactional ids, too.
 //! - v0: groups only; v1: key type (0 group, 1 transactional id), error message, throttle time
 //! - v3: flexible; v4: many keys, an answer for each
 //! - v5: TRANSACTION_ABORTABLE, never given here; v6: key type 2, the queue of a
@@ -47,9 +46,7 @@ impl Api for FindCoordinator {
 fn find(cx: &Context, key: StrBytes, key_type: i8) -> Coordinator {
     let refusal = match key_type {
         GROUP => None,
-        TRANSACTION => {
-            Some("This server does not have transactions yet: leave transactional.id out.")
-        }
+        TRANSACTION if cx.version >= 1 => None,
         SHARE if cx.version >= 6 && is_queue(&key) => None,
         SHARE if cx.version >= 6 => Some("The key of a queue is group:topic id:partition."),
         _ => Some("There is no such type of key."),
@@ -136,6 +133,24 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn this_server_looks_after_every_transactional_id() {
+        let bench = Bench::with_groups(Config::default()).await;
+        for version in 1..=6 {
+            let request = FindCoordinatorRequest::default().with_key_type(TRANSACTION);
+            let request = match version {
+                ..4 => request.with_key("t".into()),
+                _ => request.with_coordinator_keys(vec!["t".into()]),
+            };
+            let response = bench.send(version, &request).await;
+            let (code, port) = match response.coordinators.first() {
+                Some(found) => (found.error_code, found.port),
+                None => (response.error_code, response.port),
+            };
+            assert_eq!((code, port), (0, 9092), "version {version}");
+        }
+    }
+
     #[test]
     fn the_key_of_a_queue_is_read_from_its_end() {
         for key in [
@@ -175,16 +190,7 @@ mod tests {
     #[tokio::test]
     async fn g_1_other_keys_are_refused_with_a_sentence() {
         let bench = Bench::with_groups(Config::default()).await;
-        for (version, key_type) in [
-            (1, 1),
-            (1, 3),
-            (3, 2),
-            (4, 1),
-            (5, 2),
-            (6, 1),
-            (6, 2),
-            (6, 3),
-        ] {
+        for (version, key_type) in [(1, 3), (3, 2), (5, 2), (6, 2), (6, 3)] {
             let request = FindCoordinatorRequest::default().with_key_type(key_type);
             let request = if version < 4 {
                 request.with_key("t".into())

@@ -1,17 +1,21 @@
-//! InitProducerId (key 22), versions 0 to 5: an id for an idempotent producer.
+//! InitProducerId (key 22), versions 0 to 5: a producer's id and epoch.
 //!
-//! Every call gives a new id with epoch 0, also to a producer that names the one it had: without
-//! a transactional id nothing ties the two together. A transactional id is refused as
-//! INVALID_REQUEST until transactions work.
-//! - v2: flexible; v3: the id and epoch the producer had, both or neither
-//! - v4: PRODUCER_FENCED, never given here; v5: transactional errors, never given here
+//! Without a transactional id every call gives a new id with epoch 0, also to a producer that
+//! names the one it had: nothing ties the two together. With one the id stays and its epoch rises,
+//! which fences whoever had it before (T-2 to T-4).
+//! - v2: flexible; v3: the id and epoch the producer had, both or neither (KIP-360)
+//! - v4: PRODUCER_FENCED instead of INVALID_PRODUCER_EPOCH
+//! - v5: TRANSACTION_ABORTABLE, never given here
 
 use std::ops::RangeInclusive;
 
 use ratel_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse};
 use ratel_protocol::{ApiKey, ErrorCode};
 
+use super::groups::own;
+use super::transactions::fenced_before;
 use super::{Api, Context, Later};
+use crate::coordinator::txn::{Init, ProducerId};
 
 pub struct InitProducerId;
 
@@ -23,24 +27,39 @@ impl Api for InitProducerId {
     async fn handle(cx: Context, request: InitProducerIdRequest) -> Later {
         Later::wait(async move {
             let response = InitProducerIdResponse::default();
-            cx.answer(&match new_id(&cx, &request).await {
-                Ok(id) => response.with_producer_id(id.into()),
+            cx.answer(&match producer(&cx, &request).await {
+                Ok(producer) => response
+                    .with_producer_id(producer.id.into())
+                    .with_producer_epoch(producer.epoch),
                 Err(code) => response
-                    .with_error_code(code.code())
+                    .with_error_code(fenced_before(4, cx.version, code).code())
                     .with_producer_epoch(-1),
             })
         })
     }
 }
 
-async fn new_id(cx: &Context, request: &InitProducerIdRequest) -> Result<i64, ErrorCode> {
-    let names_half = (request.producer_id.0 == -1) != (request.producer_epoch == -1);
-    if request.transactional_id.is_some() || names_half {
+async fn producer(cx: &Context, request: &InitProducerIdRequest) -> Result<ProducerId, ErrorCode> {
+    let had = ProducerId {
+        id: request.producer_id.0,
+        epoch: request.producer_epoch,
+    };
+    if (had.id == -1) != (had.epoch == -1) {
         return Err(ErrorCode::InvalidRequest);
     }
-    let catalog = &cx.broker.catalog;
-    let id = cx.broker.producer_ids.next(|| catalog.producer_id_block());
-    id.await
+    let broker = &cx.broker;
+    let Some(id) = &request.transactional_id else {
+        let fetch = || broker.catalog.producer_id_block();
+        let id = broker.producer_ids.next(fetch).await?;
+        return Ok(ProducerId { id, epoch: 0 });
+    };
+    let init = broker.transactions.init(Init {
+        id: own(id),
+        timeout_ms: request.transaction_timeout_ms,
+        expected: (had.id != -1).then_some(had),
+        fresh_id: None,
+    });
+    init.await
 }
 
 #[cfg(test)]
@@ -75,13 +94,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_transactional_id_and_half_a_producer_are_refused() {
+    async fn half_a_producer_is_refused() {
         let bench = Bench::started(Config::default()).await;
         let plain = || InitProducerIdRequest::default().with_transactional_id(None);
-        let transactional = InitProducerIdRequest::default();
         let no_epoch = plain().with_producer_id(7.into());
         let no_id = plain().with_producer_epoch(7);
-        for (refused, versions) in [(transactional, 0..=5), (no_epoch, 3..=5), (no_id, 3..=5)] {
+        for (refused, versions) in [(no_epoch, 3..=5), (no_id, 3..=5)] {
             for version in versions {
                 let response = bench.send(version, &refused).await;
                 assert_eq!(

@@ -219,6 +219,8 @@ pub fn route(key: i16, version: i16) -> Result<&'static Route, WireError> {
     }
 }
 
+mod add_offsets_to_txn;
+mod add_partitions_to_txn;
 mod alter_client_quotas;
 mod alter_configs;
 mod alter_partition_reassignments;
@@ -246,8 +248,10 @@ mod describe_producers;
 mod describe_quorum;
 mod describe_share_group_offsets;
 mod describe_topic_partitions;
+mod describe_transactions;
 mod describe_user_scram_credentials;
 mod elect_leaders;
+mod end_txn;
 mod expire_delegation_token;
 mod fetch;
 mod find_coordinator;
@@ -261,6 +265,7 @@ mod list_config_resources;
 mod list_groups;
 mod list_offsets;
 mod list_partition_reassignments;
+mod list_transactions;
 mod metadata;
 mod offset_commit;
 mod offset_delete;
@@ -276,8 +281,10 @@ mod share_fetch;
 mod share_group_describe;
 mod share_group_heartbeat;
 mod sync_group;
+mod transactions;
 mod unregister_broker;
 mod update_features;
+mod write_txn_markers;
 
 #[cfg(test)]
 pub(crate) mod testing;
@@ -307,6 +314,10 @@ pub const ROUTES: &[Route] = &[
     Route::of::<delete_records::DeleteRecords>(),                  // 21
     Route::of::<init_producer_id::InitProducerId>(),               // 22
     Route::of::<offset_for_leader_epoch::OffsetForLeaderEpoch>(),  // 23
+    Route::of::<add_partitions_to_txn::AddPartitionsToTxn>(),      // 24
+    Route::of::<add_offsets_to_txn::AddOffsetsToTxn>(),            // 25
+    Route::of::<end_txn::EndTxn>(),                                // 26
+    Route::of::<write_txn_markers::WriteTxnMarkers>(),             // 27
     Route::of::<describe_acls::DescribeAcls>(),                    // 29
     Route::of::<create_acls::CreateAcls>(),                        // 30
     Route::of::<delete_acls::DeleteAcls>(),                        // 31
@@ -334,6 +345,8 @@ pub const ROUTES: &[Route] = &[
     Route::of::<describe_cluster::DescribeCluster>(),              // 60
     Route::of::<describe_producers::DescribeProducers>(),          // 61
     Route::of::<unregister_broker::UnregisterBroker>(),            // 64
+    Route::of::<describe_transactions::DescribeTransactions>(),    // 65
+    Route::of::<list_transactions::ListTransactions>(),            // 66
     Route::of::<list_config_resources::ListConfigResources>(),     // 74
     Route::of::<describe_topic_partitions::DescribeTopicPartitions>(), // 75
     Route::of::<share_group_heartbeat::ShareGroupHeartbeat>(),     // 76

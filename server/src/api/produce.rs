@@ -7,9 +7,15 @@
 //! so the effective `min.insync.replicas` is 1 and acks=all always has enough of them (P-22).
 //! A client above its quota is told for how long it has to be silent, and is not listened to for
 //! that time (KIP-219).
-//! - v3: magic 2 only; a transactional id: refused as INVALID_REQUEST until transactions work
+//!
+//! With a transactional id the partitions belong to a transaction, and its coordinator is asked
+//! before the first batch of it in a partition is appended; meanwhile the connection takes no
+//! other request (T-18).
+//! - v3: magic 2 only; a transactional id
 //! - v5: log start offset; v7: zstd (P-6); v8: error message
 //! - v9: flexible; v10: current leader, on an error this server never gives
+//! - v11: TRANSACTION_ABORTABLE for a partition that was not added (T-6), INVALID_TXN_STATE before
+//! - v12: writing to a partition adds it to the transaction (T-7)
 //! - v13: topics by id (P-4)
 
 use std::ops::RangeInclusive;
@@ -21,7 +27,9 @@ use ratel_protocol::messages::produce_request::TopicProduceData;
 use ratel_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
 use ratel_protocol::messages::{ProduceRequest, ProduceResponse, TopicName};
 use ratel_protocol::{ApiKey, ErrorCode, StrBytes};
-use ratel_storage::{Appended, Batch, BatchHeader, Durability, Origin, Pending, TopicId};
+use ratel_storage::{
+    Appended, Batch, BatchHeader, Durability, Origin, Partition, Pending, TopicId,
+};
 
 use super::{Answer, Api, Context, Later};
 use crate::config::DurabilityMode;
@@ -36,8 +44,6 @@ pub struct Produce;
 const ZSTD: i16 = 4;
 /// Kafka's admin client may write to internal topics (P-21).
 const ADMIN_CLIENT: &str = "__admin_client";
-const TRANSACTIONS_ARE_NOT_SPOKEN: &str =
-    "transactions are not supported by this version of the server";
 
 impl Api for Produce {
     type Request = ProduceRequest;
@@ -51,7 +57,10 @@ impl Api for Produce {
         // Every batch is in its log when this returns. Nothing of the frame may be kept after it:
         // a name that waits for a sync would keep the whole frame in memory.
         let throttle_ms = throttle(&cx, &request);
-        let appends = append_all(&cx, request);
+        let appends = match request.transactional_id {
+            None => append_all(&cx, request),
+            Some(_) => transactional::append_all(&cx, request).await,
+        };
         Later::wait(async move {
             let acknowledged = acknowledge(appends, Duration::from_millis(timeout_ms));
             let (response, failed) = acknowledged.await;
@@ -97,29 +106,30 @@ struct Terms<'a> {
 /// Check and append, partition by partition. Nothing is awaited: the order of the appends is the
 /// order of the requests on the connection.
 fn append_all(cx: &Context, request: ProduceRequest) -> Vec<TopicAppends> {
-    let terms = check_request(&request).map(|durability| Terms {
-        cx,
-        durability: match cx.broker.config.durability {
-            DurabilityMode::Contract => durability,
-            DurabilityMode::Relaxed => Durability::Written,
-        },
-        now_ms: cx.received.wall_ms,
-    });
+    let terms = Terms::of(cx, &request);
     let topics = request.topic_data.into_iter();
     topics
         .map(|topic| append_topic(&terms, topic, cx))
         .collect()
 }
 
-/// What the acknowledgements promise, unless the request is refused as a whole (P-1).
-fn check_request(request: &ProduceRequest) -> Result<Durability, Refusal> {
-    if request.transactional_id.is_some() {
-        return Err(Refusal::new(
-            ErrorCode::InvalidRequest,
-            TRANSACTIONS_ARE_NOT_SPOKEN,
-        ));
+impl<'a> Terms<'a> {
+    fn of(cx: &'a Context, request: &ProduceRequest) -> Result<Self, Refusal> {
+        let durability = check_acks(request.acks)?;
+        Ok(Self {
+            cx,
+            durability: match cx.broker.config.durability {
+                DurabilityMode::Contract => durability,
+                DurabilityMode::Relaxed => Durability::Written,
+            },
+            now_ms: cx.received.wall_ms,
+        })
     }
-    match request.acks {
+}
+
+/// What the acknowledgements promise, unless the request is refused as a whole (P-1).
+fn check_acks(acks: i16) -> Result<Durability, Refusal> {
+    match acks {
         -1 => Ok(Durability::Synced),
         0 | 1 => Ok(Durability::Written),
         _ => Err(Refusal::new(
@@ -181,33 +191,53 @@ fn append(
     index: i32,
     records: Option<Bytes>,
 ) -> Result<Pending<Appended>, Refusal> {
+    let checked = check(terms, target, index, records)?;
+    Ok(write(terms, target, &checked, Origin::Client))
+}
+
+/// A batch that may be appended, as far as can be seen without its log.
+struct Checked {
+    partition: Arc<dyn Partition>,
+    batch: Batch,
+}
+
+fn check(
+    terms: &Terms<'_>,
+    target: &Target,
+    index: i32,
+    records: Option<Bytes>,
+) -> Result<Checked, Refusal> {
     let partition = terms.cx.broker.partition(&target.topic, index)?;
     let records = records.filter(|records| !records.is_empty());
     let records = records.ok_or(Refusal::new(ErrorCode::InvalidRecord, "no records"))?;
     let batch = Batch::parse(records, target.topic.settings.max_message_bytes)
         .map_err(|error| Refusal::from(&error))?;
+    check_version(batch.header(), terms.cx.version)?;
+    Ok(Checked { partition, batch })
+}
+
+fn write(
+    terms: &Terms<'_>,
+    target: &Target,
+    checked: &Checked,
+    origin: Origin,
+) -> Pending<Appended> {
+    let Checked { partition, batch } = checked;
     let header = batch.header();
-    check_version(header, terms.cx.version)?;
-    let appending = partition.append(&batch, Origin::Client, terms.durability, terms.now_ms);
+    let appending = partition.append(batch, origin, terms.durability, terms.now_ms);
     if !matches!(&appending, Pending::Ready(Some(Err(_)))) {
         let records = u64::try_from(header.count).unwrap_or(0);
         target.metrics.appended(header.bytes as u64, records);
     }
-    Ok(appending)
+    appending
 }
 
-/// Whether this version of the request, and this server, know what is in the batch.
+/// Whether this version of the request may carry the batch.
 fn check_version(header: &BatchHeader, version: i16) -> Result<(), Refusal> {
     if header.codec() > ZSTD || (header.codec() == ZSTD && version < 7) {
         return Err(Refusal::new(
             ErrorCode::UnsupportedCompressionType,
             "the codec is not one that this version of the request may carry",
-        ));
-    }
-    if header.is_transactional() {
-        return Err(Refusal::new(
-            ErrorCode::InvalidRequest,
-            TRANSACTIONS_ARE_NOT_SPOKEN,
         ));
     }
     Ok(())
@@ -278,6 +308,8 @@ fn downgrade(mut response: ProduceResponse, version: i16) -> ProduceResponse {
     }
     response
 }
+
+mod transactional;
 
 #[cfg(test)]
 mod tests;

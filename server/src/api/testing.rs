@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::coordinator::catalog::{OFFSETS_TOPIC, Topic};
 use crate::groups::{Groups, NoQueues};
 use crate::net::Session;
+use crate::transactions::Transactions;
 
 /// The wall time at which the tests' clocks begin, ms.
 pub(crate) const NOW_MS: i64 = 1_700_000_000_000;
@@ -114,6 +115,31 @@ impl Bench {
         let groups = groups.await.expect("groups");
         let broker = Arc::get_mut(&mut bench.broker);
         broker.expect("a broker that nobody else holds").groups = groups;
+        bench
+    }
+
+    /// A bench with a catalog, groups and transactions at work, in four shards each. Must be
+    /// called on a tokio runtime.
+    pub(crate) async fn with_transactions(mut config: Config) -> Self {
+        config.offsets_topic_num_partitions = 4;
+        config.transaction_state_log_num_partitions = 4;
+        let mut bench = Self::started(config).await;
+        let broker = &bench.broker;
+        let (engine, clock) = (broker.engine.clone(), broker.clock.clone());
+        let queues = Arc::new(NoQueues);
+        let groups = Groups::start(engine, &broker.catalog, &broker.config, clock, queues);
+        let groups = groups.await.expect("groups");
+        let transactions = Transactions::start(
+            broker.engine.clone(),
+            &broker.catalog,
+            &groups,
+            broker.config.clone(),
+            broker.clock.clone(),
+            broker.metrics.clone(),
+        );
+        let transactions = transactions.await.expect("transactions");
+        let broker = Arc::get_mut(&mut bench.broker).expect("a broker that nobody else holds");
+        (broker.groups, broker.transactions) = (groups, transactions);
         bench
     }
 

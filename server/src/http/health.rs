@@ -25,6 +25,7 @@ pub(super) fn ready(site: &Site) -> Vec<String> {
             reasons.extend(broker.engine.complaints());
             reasons.extend(broker.catalog.complaint());
             reasons.extend(broker.groups.complaints());
+            reasons.extend(broker.transactions.complaints());
             reasons.extend(broker.shares.complaints());
         }
     }

@@ -10,6 +10,7 @@ mod host;
 mod lag;
 mod metrics;
 mod queues;
+mod transactions;
 mod visit;
 
 use std::sync::{Arc, OnceLock};

@@ -23,6 +23,7 @@ use crate::producer_ids::ProducerIds;
 use crate::redrive::Redrives;
 use crate::share_sessions::ShareSessions;
 use crate::shares::Shares;
+use crate::transactions::Transactions;
 
 /// Fewer open segments than this would be opened and closed all the time.
 const OPEN_FILES_MIN: u64 = 64;
@@ -52,6 +53,16 @@ pub(super) async fn open(
     let groups = Groups::start(engine.clone(), &catalog, &config, clock.clone(), queues)
         .await
         .map_err(StartError::Recovery)?;
+    let transactions = Transactions::start(
+        engine.clone(),
+        &catalog,
+        &groups,
+        config.clone(),
+        clock.clone(),
+        metrics.clone(),
+    )
+    .await
+    .map_err(StartError::Recovery)?;
     metrics.recovered(clock.monotonic_us().saturating_sub(began_us));
     let fetch_sessions = FetchSessions::new(
         config.fetch_session_slots,
@@ -63,6 +74,7 @@ pub(super) async fn open(
     );
     let redrives = Redrives::start(engine.clone(), catalog.clone(), clock.clone());
     Ok(Arc::new(Broker {
+        transactions,
         shares,
         client_quotas: ClientQuotas::new(catalog.view.clone()),
         redrives,

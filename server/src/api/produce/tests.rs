@@ -500,25 +500,16 @@ async fn p_23_a_failed_partition_has_no_offsets() {
 }
 
 #[tokio::test]
-async fn a_transactional_producer_is_told_what_is_missing() {
+async fn t_18_a_transactional_batch_without_its_id_is_refused() {
     let bench = Bench::new();
     let topic = bench.topic("t", 1);
-    let by_id = request(9, -1, &topic, &[(0, records(&["v"]))]);
-    let by_id = by_id.with_transactional_id(Some(StrBytes::from_static_str("x").into()));
     let mut builder = BatchBuilder::new(NOW_MS).producer(1, 0, 0).transactional();
     builder.record(None, Some(b"v"));
-    let by_batch = Some(builder.build().expect("a record").bytes().clone());
-    let by_batch = request(9, -1, &topic, &[(0, by_batch)]);
-    for request in [by_id, by_batch] {
-        let response = bench.send(9, &request).await;
-        let partition = &response.responses[0].partition_responses[0];
-        assert_eq!(partition.error_code, 42);
-        assert!(
-            partition
-                .error_message
-                .as_ref()
-                .is_some_and(|why| why.contains("transactions"))
-        );
+    let batch = Some(builder.build().expect("a record").bytes().clone());
+    for version in 3..=12 {
+        let request = request(version, -1, &topic, &[(0, batch.clone())]);
+        let response = bench.send(version, &request).await;
+        assert_eq!(response.responses[0].partition_responses[0].error_code, 48);
     }
     assert_eq!(end(&bench, &topic, 0), 0);
 }

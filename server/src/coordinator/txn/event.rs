@@ -71,7 +71,7 @@ pub struct Filter {
     pub statuses: Vec<Status>,
     /// Of one of these producers; empty is any.
     pub producer_ids: Vec<i64>,
-    /// With a transaction that is open for longer than this, ms; negative is any.
+    /// Whose last transaction began longer ago than this, ms; negative is any.
     pub longer_than_ms: i64,
 }
 

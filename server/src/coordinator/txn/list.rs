@@ -2,7 +2,7 @@
 
 use ratel_protocol::ErrorCode;
 
-use super::{Filter, Listed, Reply, Status, TransactionMachine};
+use super::{Filter, Listed, Reply, TransactionMachine};
 use crate::clock::Timestamp;
 use crate::coordinator::{Effects, Ticket};
 
@@ -22,8 +22,8 @@ impl TransactionMachine {
         out: &mut Effects<Self>,
     ) {
         let wanted = self.transactions.iter().filter(|(_, found)| {
-            let age_ms = now.wall_ms.saturating_sub(found.started_ms);
-            let is_old = found.status == Status::Ongoing && age_ms > filter.longer_than_ms;
+            // As Kafka has it, also of an id whose last transaction has ended, or that had none.
+            let is_old = now.wall_ms.saturating_sub(found.started_ms) > filter.longer_than_ms;
             (filter.statuses.is_empty() || filter.statuses.contains(&found.status))
                 && (filter.producer_ids.is_empty()
                     || filter.producer_ids.contains(&found.producer_id))

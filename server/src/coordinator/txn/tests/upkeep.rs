@@ -94,14 +94,14 @@ fn t_16_ids_are_listed_and_described() {
             longer_than_ms: 500,
             ..any()
         }),
-        ["b"]
+        ["a", "b"]
     );
     assert_eq!(
         list(Filter {
             longer_than_ms: 499,
             ..any()
         }),
-        ["b", "c"]
+        ["a", "b", "c"]
     );
     let found = bench.ask(Event::Describe { id: "b".into() });
     assert_eq!(

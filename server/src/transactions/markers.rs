@@ -1,0 +1,170 @@
+//! Writing the markers of a transaction into all its partitions, until all are on stable storage.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use ratel_protocol::ErrorCode;
+use ratel_storage::{Durability, Engine, Marker, Outcome, Producer};
+
+use crate::clock::Clock;
+use crate::config::{Config, DurabilityMode};
+use crate::coordinator::catalog::{OFFSETS_TOPIC, View};
+use crate::coordinator::txn::WriteMarkers;
+use crate::error;
+use crate::groups::Groups;
+use crate::metrics::Metrics;
+
+/// The first and the longest wait before markers that could not be written are tried again, ms.
+const BACKOFF_MS: (u64, u64) = (20, 5000);
+
+/// Where markers go.
+pub(super) struct World {
+    pub(super) engine: Arc<dyn Engine>,
+    view: Arc<View>,
+    groups: Groups,
+    durability: Durability,
+    clock: Arc<dyn Clock>,
+    pub(super) metrics: Arc<Metrics>,
+    /// The server stops: nothing is tried again.
+    pub(super) stopped: AtomicBool,
+}
+
+type Written = Pin<Box<dyn Future<Output = Result<(), ErrorCode>> + Send>>;
+
+impl World {
+    pub(super) fn new(
+        engine: Arc<dyn Engine>,
+        view: Arc<View>,
+        groups: Groups,
+        config: &Config,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            engine,
+            view,
+            groups,
+            durability: match config.durability {
+                DurabilityMode::Contract => Durability::Synced,
+                DurabilityMode::Relaxed => Durability::Written,
+            },
+            clock,
+            metrics,
+            stopped: AtomicBool::new(false),
+        }
+    }
+
+    /// Append a marker: its place in the log is fixed when this returns.
+    pub(super) fn append(&self, marker: &Marker, topic: &str, index: i32) -> Written {
+        if topic == OFFSETS_TOPIC {
+            return Box::pin(self.groups.marker(index, *marker));
+        }
+        // What else is internal is written to by its coordinator alone.
+        let topic = self.view.topic(topic).filter(|topic| !topic.internal);
+        let id = topic.and_then(|topic| topic.partition(index));
+        let Some(partition) = id.and_then(|id| self.engine.partition(id)) else {
+            let gone = Err(ErrorCode::UnknownTopicOrPartition);
+            return Box::pin(std::future::ready(gone));
+        };
+        let now_ms = self.clock.now().wall_ms;
+        let appended = partition.append_marker(marker, self.durability, now_ms);
+        Box::pin(async move {
+            let appended = appended.await;
+            appended.map(drop).map_err(|refused| error::code(&refused))
+        })
+    }
+}
+
+/// Append all markers of a transaction. The future ends when all are durable and says so, or
+/// that the server stops.
+pub(super) fn write(
+    world: &Arc<World>,
+    coordinator_epoch: i32,
+    asked: &WriteMarkers,
+) -> impl Future<Output = bool> + Send + use<> {
+    let marker = Marker {
+        producer: Producer {
+            id: asked.producer.id,
+            epoch: asked.producer.epoch,
+        },
+        outcome: match asked.commit {
+            true => Outcome::Commit,
+            false => Outcome::Abort,
+        },
+        coordinator_epoch,
+        transaction_version: u8::try_from(asked.version).unwrap_or(0),
+    };
+    let parts = asked.partitions.iter();
+    let parts = parts.flat_map(|(topic, indexes)| indexes.iter().map(move |index| (topic, *index)));
+    let writing: Vec<_> = parts
+        .map(|(topic, index)| {
+            let written = world.append(&marker, topic, index);
+            (topic.clone(), index, written)
+        })
+        .collect();
+    let world = world.clone();
+    async move {
+        if !settle(&world, &marker, writing).await {
+            return false;
+        }
+        let is_commit = marker.outcome == Outcome::Commit;
+        world.metrics.transactions.ended(is_commit);
+        true
+    }
+}
+
+/// Wait for markers that are being written, and write those again that failed.
+async fn settle(
+    world: &World,
+    marker: &Marker,
+    mut writing: Vec<(Arc<str>, i32, Written)>,
+) -> bool {
+    let mut backoff_ms = BACKOFF_MS.0;
+    loop {
+        let mut failed = Vec::new();
+        for (topic, index, written) in writing {
+            match written.await {
+                Ok(()) => {}
+                Err(code) if is_final(code) => {
+                    tracing::debug!(topic = &*topic, index, "takes no marker any more: {code}");
+                }
+                Err(code) => {
+                    world.metrics.transactions.marker_failed();
+                    tracing::warn!(
+                        topic = &*topic,
+                        index,
+                        "a marker must be tried again: {code}"
+                    );
+                    failed.push((topic, index));
+                }
+            }
+        }
+        if failed.is_empty() {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(backoff_ms)).await;
+        if world.stopped.load(Ordering::Relaxed) {
+            return false;
+        }
+        backoff_ms = (backoff_ms * 2).min(BACKOFF_MS.1);
+        let again = failed.into_iter().map(|(topic, index)| {
+            let written = world.append(marker, &topic, index);
+            (topic, index, written)
+        });
+        writing = again.collect();
+    }
+}
+
+/// Whether there is nothing left to do in a partition: it is gone, or whoever ended the
+/// transaction there did it with a higher epoch.
+fn is_final(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::UnknownTopicOrPartition
+            | ErrorCode::InvalidProducerEpoch
+            | ErrorCode::TransactionCoordinatorFenced
+    )
+}
