@@ -81,6 +81,7 @@ pub(crate) fn keep_segment(disk: &dyn Disk, dir: &Path, base: Offset) -> Result<
     let to = free_name(disk, dir, base)?;
     disk.rename(&segment::path(dir, base, "log"), &to)
         .map_err(io)?;
+    remove(disk, &segment::path(dir, base, ENDING))?;
     remove(disk, &segment::path(dir, base, "index"))
 }
 

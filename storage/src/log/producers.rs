@@ -115,7 +115,8 @@ impl Producers {
     /// Whether a batch may be appended. `Some` when it is here already.
     ///
     /// # Errors
-    /// [`StorageError::OutOfOrderSequence`] (P-16, P-17), [`StorageError::ProducerFenced`] (P-17).
+    /// [`StorageError::OutOfOrderSequence`] (P-16, P-17), [`StorageError::ProducerFenced`] (P-17),
+    /// [`StorageError::InvalidTransaction`] (P-20).
     pub fn check(&self, header: &BatchHeader) -> Result<Option<Sent>, StorageError> {
         if header.producer_id < 0 {
             return Ok(None);
@@ -143,6 +144,12 @@ impl Producers {
                 found: header.base_sequence,
             });
         }
+        if producer.transaction.is_some() && !header.is_transactional() {
+            return Err(StorageError::InvalidTransaction {
+                producer_id: header.producer_id,
+                why: "a batch outside of its open transaction",
+            });
+        }
         Ok(None)
     }
 
@@ -155,21 +162,6 @@ impl Producers {
             Some(known) if producer.epoch < known.epoch => Err(fenced(producer, known)),
             _ => Ok(()),
         }
-    }
-
-    /// Whether a batch that belongs to no transaction may be appended.
-    ///
-    /// # Errors
-    /// [`StorageError::InvalidTransaction`] (P-20).
-    pub fn check_outside(&self, producer_id: i64) -> Result<(), StorageError> {
-        let known = self.by_id.get(&producer_id);
-        if known.is_some_and(|known| known.transaction.is_some()) {
-            return Err(StorageError::InvalidTransaction {
-                producer_id,
-                why: "a batch outside of its open transaction",
-            });
-        }
-        Ok(())
     }
 
     /// Whether a marker may be appended (T-12).

@@ -58,6 +58,11 @@ impl Verifications {
         guard
     }
 
+    /// Whether nobody asks: the only look of those who have nothing to do with transactions.
+    pub fn is_empty(&self) -> bool {
+        self.by_producer.is_empty()
+    }
+
     /// Whether this is the guard that the producer holds.
     pub fn holds(&self, producer_id: i64, guard: Option<Guard>) -> bool {
         let asked = self.by_producer.get(&producer_id);
@@ -75,10 +80,6 @@ impl Verifications {
         sequence: i32,
         known: bool,
     ) -> Result<(), StorageError> {
-        // The only look for all that have nothing to do with transactions.
-        if self.by_producer.is_empty() {
-            return Ok(());
-        }
         let Some(asked) = self.by_producer.get(&producer_id) else {
             return Ok(());
         };
@@ -101,9 +102,7 @@ impl Verifications {
 
     /// A batch of a transaction was written: the question is settled.
     pub fn written(&mut self, producer_id: i64) {
-        if !self.by_producer.is_empty() {
-            self.by_producer.remove(&producer_id);
-        }
+        self.by_producer.remove(&producer_id);
     }
 
     /// A transaction ended at this epoch: who asked before must ask again. With an epoch for each

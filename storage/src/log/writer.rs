@@ -51,7 +51,7 @@ impl Writer {
     /// the producer was given to begin a transaction with.
     ///
     /// # Errors
-    /// Those of [`Producers::check`]; [`StorageError::InvalidTransaction`] (T-18, P-20).
+    /// Those of [`Producers::check`]; [`StorageError::InvalidTransaction`] (T-18).
     pub fn check_client(
         &self,
         header: &BatchHeader,
@@ -71,11 +71,10 @@ impl Writer {
                 });
             }
         }
-        let known = self.producers.has_sent(id);
-        self.verifications
-            .check_sequence(id, header.base_sequence, known)?;
-        if sent.is_ok() && !header.is_transactional() {
-            self.producers.check_outside(id)?;
+        if !self.verifications.is_empty() {
+            let known = self.producers.has_sent(id);
+            let sequence = header.base_sequence;
+            self.verifications.check_sequence(id, sequence, known)?;
         }
         sent
     }
