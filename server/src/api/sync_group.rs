@@ -2,7 +2,8 @@
 //!
 //! The answer comes when the leader has spoken and what it said is durable (G-9).
 //! - v1: throttle time; v3: static members; v4: flexible
-//! - v5: protocol type and name, checked in the request and told in the answer
+//! - v5: protocol type and name, which the request must have, checked before all else, and told in
+//!   the answer
 
 use std::ops::RangeInclusive;
 
@@ -22,6 +23,9 @@ impl Api for SyncGroup {
     const VERSIONS: RangeInclusive<i16> = 0..=5;
 
     async fn handle(cx: Context, request: SyncGroupRequest) -> Later {
+        if lacks_protocol(&request, cx.version) {
+            return cx.ready(&refused(ErrorCode::InconsistentGroupProtocol));
+        }
         let sync = event(&request);
         let reply = cx.broker.groups.send(&request.group_id, Event::Sync(sync));
         drop(request);
@@ -52,6 +56,11 @@ fn event(request: &SyncGroupRequest) -> Sync {
     }
 }
 
+/// Whether a request of this version must name its protocol, and does not (KIP-559).
+fn lacks_protocol(request: &SyncGroupRequest, version: i16) -> bool {
+    version >= 5 && (request.protocol_type.is_none() || request.protocol_name.is_none())
+}
+
 fn synced_response(synced: Synced) -> SyncGroupResponse {
     SyncGroupResponse::default()
         .with_protocol_type(Some(text(&synced.protocol_type)))
@@ -76,6 +85,17 @@ fn downgrade(mut response: SyncGroupResponse, version: i16) -> SyncGroupResponse
 mod tests {
     use super::super::testing::round_trip;
     use super::*;
+
+    #[test]
+    fn g_9_from_v5_on_a_request_names_its_protocol() {
+        let name = || Some(text("range"));
+        let none = SyncGroupRequest::default();
+        let half = none.clone().with_protocol_name(name());
+        let both = half.clone().with_protocol_type(name());
+        let lacking = |request, version| lacks_protocol(request, version);
+        assert!(lacking(&none, 5) && lacking(&half, 5));
+        assert!(!lacking(&both, 5) && !lacking(&none, 4));
+    }
 
     #[test]
     fn a_full_response_encodes_at_every_version() {
