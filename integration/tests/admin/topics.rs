@@ -73,6 +73,7 @@ async fn a_1_topics_are_made_at_every_version_and_survive_a_restart() {
 /// Topics that cannot be made, each with the code that says why, where `defaults` is there.
 fn refused_topics() -> Vec<(CreatableTopic, i16)> {
     vec![
+        (topic("__cluster_metadata", 1, 1), INVALID_REQUEST),
         (topic("defaults", 1, 1), TOPIC_EXISTS),
         (topic("defaults", 0, 9), TOPIC_EXISTS),
         (topic("a b", 1, 1), INVALID_TOPIC),

@@ -23,7 +23,7 @@ use crate::catalog::fresh_id;
 use crate::coordinator::catalog::config_key::ShownDefaults;
 use crate::coordinator::catalog::machine::NewTopic;
 use crate::coordinator::catalog::topic_config::TOPICS;
-use crate::coordinator::catalog::{Topic, check_legal_name, is_internal_name};
+use crate::coordinator::catalog::{METADATA_LOG, Topic, check_legal_name, is_internal_name};
 use crate::error::Refusal;
 
 pub struct CreateTopics;
@@ -75,6 +75,12 @@ impl Api for CreateTopics {
 /// What the request asks for, if it makes sense.
 fn new_topic(cx: &Context, topic: &CreatableTopic) -> Result<NewTopic, Refusal> {
     check_legal_name(&topic.name)?;
+    if topic.name.as_str() == METADATA_LOG {
+        return Err(Refusal::new(
+            ErrorCode::InvalidRequest,
+            "__cluster_metadata is the name of the metadata log: no topic can have it.",
+        ));
+    }
     if cx.broker.catalog.view.topic(&topic.name).is_some() {
         let message = format!("Topic '{}' already exists.", &*topic.name);
         return Err(Refusal::new(ErrorCode::TopicAlreadyExists, message));

@@ -37,6 +37,9 @@ pub const SHARE_STATE_TOPIC: &str = "__share_group_state";
 /// The topic of transactional ids.
 pub const TRANSACTIONS_TOPIC: &str = "__transaction_state";
 
+/// The name of KRaft's metadata log, which no topic may have: tools take it for that log.
+pub const METADATA_LOG: &str = "__cluster_metadata";
+
 /// Whether the server makes this topic for itself.
 #[must_use]
 pub fn is_internal_name(name: &str) -> bool {
