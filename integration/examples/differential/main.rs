@@ -5,7 +5,9 @@
 //! prints every step and not only differences. Ends with 1 if a difference is found that
 //! `expected.txt` does not name, or if that file names one that is not there.
 //!
-//! A scenario is a script of named requests; a family of scenarios is one file. Every run of a
+//! A scenario is a script of named requests: a function, or lines of a file in `tables/`, whose
+//! form `ratel_integration::differential::script` tells. One that asks for an API which ratel does
+//! not show is told as `NOT THERE` and left out. A family of scenarios is one file. Every run of a
 //! scenario has topics and groups of its own, so scenarios do not touch each other.
 
 #![allow(
@@ -20,6 +22,7 @@ mod groups;
 mod heartbeats;
 mod offsets;
 mod share_fetch;
+mod tables;
 mod worker;
 mod world;
 
@@ -27,6 +30,8 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use kafka_protocol::messages::ApiVersionsRequest;
+use ratel_integration::differential::script::Script;
 use ratel_integration::differential::{Difference, Expected, compare};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -35,7 +40,7 @@ use crate::worker::Worker;
 use crate::world::{Carrier, Family, Scenario, Step, World};
 
 /// The scenarios that run at once.
-const AT_ONCE: usize = 6;
+const AT_ONCE: usize = 12;
 const EXPECTED: &str = include_str!("expected.txt");
 const EXPLAINED: &str = include_str!("../../../docs/compatibility.md");
 
@@ -94,45 +99,98 @@ struct Pair {
     ratel: JoinHandle<Vec<Step>>,
 }
 
-fn start(arguments: &Arguments) -> Vec<Pair> {
+/// What runs: a function, or a table.
+#[derive(Clone)]
+enum Job {
+    Code(Scenario),
+    Table(Arc<Script>),
+}
+
+/// Each scenario at each version: its name, what runs, the version, what brings acknowledgements.
+fn jobs() -> Result<Vec<(String, Job, i16, Carrier)>, String> {
+    let mut jobs = Vec::new();
+    for family in families() {
+        for (scenario, version) in family.scenarios() {
+            let name = format!("{}/v{version}/{}", family.name, scenario.name);
+            jobs.push((name, Job::Code(scenario), version, family.carrier));
+        }
+    }
+    for script in tables::scripts()? {
+        for version in &script.versions {
+            let name = format!("{}/v{version}/{}", script.api, script.name);
+            jobs.push((name, Job::Table(script.clone()), *version, Carrier::Fetch));
+        }
+    }
+    Ok(jobs)
+}
+
+/// The APIs that a server shows.
+async fn shown(addr: SocketAddr) -> Vec<i16> {
+    let world = World::new(addr, "", 0, Carrier::Fetch);
+    let mut client = world.connect().await;
+    let answer = client.send(0, &ApiVersionsRequest::default()).await;
+    answer.api_keys.iter().map(|range| range.api_key).collect()
+}
+
+/// Whether all that a job asks for is there.
+fn is_there(job: &Job, shown: &[i16]) -> bool {
+    match job {
+        Job::Code(_) => true,
+        Job::Table(script) => {
+            let mut asked = tables::apis(script).into_iter();
+            asked.all(|key| shown.contains(&(key as i16)))
+        }
+    }
+}
+
+#[allow(clippy::print_stdout, reason = "the result is this program's output")]
+async fn start(arguments: &Arguments) -> Result<Vec<Pair>, String> {
+    let shown = shown(arguments.ratel).await;
     let room = Arc::new(Semaphore::new(AT_ONCE));
     // Names of topics and groups that no earlier run against the same servers had.
     let run = std::process::id();
     let mut pairs = Vec::new();
-    for family in families() {
-        for (scenario, version) in family.scenarios() {
-            let name = format!("{}/v{version}/{}", family.name, scenario.name);
-            let names = &arguments.names;
-            if !names.is_empty() && !names.iter().any(|wanted| name.contains(wanted)) {
-                continue;
-            }
-            let unique = format!("d{run}-{}-", pairs.len());
-            let world = |addr| World::new(addr, &unique, version, family.carrier);
-            // Both wait for a place of their own kind, so that they run side by side.
-            let place = Arc::new(tokio::sync::OnceCell::new());
-            let run_on = |world: World| {
-                let (room, place) = (room.clone(), place.clone());
-                tokio::spawn(async move {
-                    let _place = place
-                        .get_or_init(|| async { room.acquire_owned().await.ok() })
-                        .await;
-                    run_scenario(scenario, world).await
-                })
-            };
-            pairs.push(Pair {
-                name,
-                kafka: run_on(world(arguments.kafka)),
-                ratel: run_on(world(arguments.ratel)),
-            });
+    for (name, job, version, carrier) in jobs()? {
+        let names = &arguments.names;
+        if !names.is_empty() && !names.iter().any(|wanted| name.contains(wanted)) {
+            continue;
         }
+        if !is_there(&job, &shown) {
+            println!("NOT THERE {name}");
+            continue;
+        }
+        let unique = format!("d{run}-{}-", pairs.len());
+        let world = |addr| World::new(addr, &unique, version, carrier);
+        // Both wait for a place of their own kind, so that they run side by side.
+        let place = Arc::new(tokio::sync::OnceCell::new());
+        let run_on = |world: World| {
+            let (room, place, job) = (room.clone(), place.clone(), job.clone());
+            tokio::spawn(async move {
+                let _place = place
+                    .get_or_init(|| async { room.acquire_owned().await.ok() })
+                    .await;
+                run_job(job, world).await
+            })
+        };
+        pairs.push(Pair {
+            name,
+            kafka: run_on(world(arguments.kafka)),
+            ratel: run_on(world(arguments.ratel)),
+        });
     }
-    pairs
+    Ok(pairs)
 }
 
 /// What came of its steps; of one that cannot go on, those until then and why.
-async fn run_scenario(scenario: Scenario, mut world: World) -> Vec<Step> {
+async fn run_job(job: Job, mut world: World) -> Vec<Step> {
     let steps = world.steps();
-    let ran = tokio::spawn(async move { (scenario.run)(&mut world).await }).await;
+    let ran = tokio::spawn(async move {
+        match job {
+            Job::Code(scenario) => (scenario.run)(&mut world).await,
+            Job::Table(script) => tables::run(&script, &mut world).await,
+        }
+    })
+    .await;
     let mut steps = std::mem::take(&mut *world::lock(&steps));
     if let Err(error) = ran {
         steps.push(Step::broken(&error.to_string()));
@@ -187,7 +245,7 @@ async fn run(arguments: Arguments) -> Result<bool, String> {
         worker.open_for_records(&world).await;
     }
     let (mut scenarios, mut steps, mut on_purpose, mut unexplained) = (0, 0, 0, 0);
-    for pair in start(&arguments) {
+    for pair in start(&arguments).await? {
         let name = pair.name.clone();
         let (differences, ours) = outcome(pair).await?;
         scenarios += 1;

@@ -9,20 +9,22 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig,
 };
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
     CreateTopicsRequest, DescribeConfigsRequest, FindCoordinatorRequest, GroupId,
-    IncrementalAlterConfigsRequest, ProduceRequest, ShareGroupHeartbeatRequest,
+    IncrementalAlterConfigsRequest, ListOffsetsRequest, ProduceRequest, ShareGroupHeartbeatRequest,
     ShareGroupHeartbeatResponse, TopicName,
 };
 use kafka_protocol::protocol::{Request, StrBytes};
 use ratel_integration::RawClient;
 use ratel_integration::differential::Facts;
+use ratel_integration::differential::wire::Names;
 use ratel_storage::BatchBuilder;
 use uuid::Uuid;
 
@@ -143,7 +145,37 @@ pub struct World {
     /// What brings acknowledgements.
     pub carrier: Carrier,
     topics: BTreeMap<String, Uuid>,
+    /// Values of earlier answers, by name.
+    kept: BTreeMap<String, String>,
     steps: Steps,
+}
+
+/// Values that are shorter than this are no ids, and stand for themselves in an answer.
+const ID_BYTES_MIN: usize = 16;
+
+/// Whether a field belongs to what another scenario has made: `[d17-4-t]`.
+fn is_of_others(path: &str) -> bool {
+    path.split('[').skip(1).any(|element| {
+        let rest = element.strip_prefix('d').unwrap_or_default();
+        let number = rest.split('-').next().unwrap_or_default();
+        !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit())
+    })
+}
+
+impl Names for World {
+    fn text(&self, word: &str) -> String {
+        match word.strip_prefix('%') {
+            Some(name) => self.kept.get(name).cloned().unwrap_or_default(),
+            None => word.replace('$', &self.unique),
+        }
+    }
+
+    fn id(&self, topic: &str) -> [u8; 16] {
+        match topic {
+            "" => [0; 16],
+            topic => *self.topic_id(topic).as_bytes(),
+        }
+    }
 }
 
 impl World {
@@ -155,6 +187,7 @@ impl World {
             version,
             carrier,
             topics: BTreeMap::new(),
+            kept: BTreeMap::new(),
             steps: Steps::default(),
         }
     }
@@ -192,20 +225,35 @@ impl World {
 
     /// Take down an answer.
     pub fn record(&self, step: &str, answer: &impl Debug) {
-        let mut names: Vec<(String, String)> = self
-            .topics
-            .iter()
-            .map(|(name, id)| (id.to_string(), name.clone()))
-            .collect();
+        self.note(step, self.facts(answer));
+    }
+
+    /// What an answer says, by the names of this scenario, and without what others have made.
+    pub fn facts(&self, answer: &impl Debug) -> Facts {
+        let ids = self.topics.iter();
+        let ids = ids.map(|(name, id)| (id.to_string(), name.clone()));
+        let kept = self.kept.iter();
+        let kept = kept
+            .filter(|(_, value)| value.len() >= ID_BYTES_MIN)
+            .map(|(name, value)| (value.clone(), name.clone()));
+        let mut names: Vec<(String, String)> = ids.chain(kept).collect();
         names.push((self.unique.clone(), String::new()));
         names.push((
             format!("port: {}", self.addr.port()),
             "port: own".to_owned(),
         ));
-        self.note(step, Facts::of(answer, &names));
+        let mut facts = Facts::of(answer, &names);
+        facts.0.retain(|path, _| !is_of_others(path));
+        facts
     }
 
-    fn note(&self, step: &str, facts: Facts) {
+    /// Keep a value for later requests.
+    pub fn keep(&mut self, name: &str, value: &str) {
+        self.kept.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Take down facts.
+    pub fn note(&self, step: &str, facts: Facts) {
         lock(&self.steps).push(Step {
             name: step.replace(' ', "-"),
             facts,
@@ -259,6 +307,49 @@ impl World {
         for partition in 0..partitions {
             self.produce(name, partition, 0).await;
         }
+    }
+
+    /// The same with configs, and wait until its partitions answer.
+    pub async fn make_table_topic(
+        &mut self,
+        name: &str,
+        partitions: i32,
+        configs: &[(&str, &str)],
+    ) {
+        let mut client = self.connect().await;
+        let configs = configs.iter().map(|(key, value)| {
+            CreatableTopicConfig::default()
+                .with_name((*key).to_owned().into())
+                .with_value(Some((*value).to_owned().into()))
+        });
+        let topic = CreatableTopic::default()
+            .with_name(self.topic_name(name))
+            .with_num_partitions(partitions)
+            .with_replication_factor(1)
+            .with_configs(configs.collect());
+        let request = CreateTopicsRequest::default()
+            .with_topics(vec![topic])
+            .with_timeout_ms(10_000);
+        let answer = client.send(7, &request).await;
+        let made = answer.topics.first().expect("the topic is in the answer");
+        assert_eq!(made.error_code, 0, "{name} is not made: {made:?}");
+        self.topics.insert(name.to_owned(), made.topic_id);
+        let partition = ListOffsetsPartition::default()
+            .with_partition_index(partitions - 1)
+            .with_timestamp(-1);
+        let topic = ListOffsetsTopic::default()
+            .with_name(self.topic_name(name))
+            .with_partitions(vec![partition]);
+        let request = ListOffsetsRequest::default().with_topics(vec![topic]);
+        for _ in 0..PATIENCE {
+            let answer = client.send(7, &request).await;
+            let mut partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
+            if partitions.all(|partition| partition.error_code == 0) {
+                return;
+            }
+            pause(10).await;
+        }
+        panic!("{name} does not come");
     }
 
     /// Append one batch of records.

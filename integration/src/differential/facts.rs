@@ -7,24 +7,38 @@ use kafka_protocol::ResponseError;
 
 use super::text::{Shown, read};
 
-/// Fields of which nobody says what they must be: times, texts and what is not known.
-const LEFT_OUT: &[&str] = &["throttle_time_ms", "unknown_tagged_fields"];
+/// Fields of which nobody says what they must be: times, texts, places and what is not known.
+const LEFT_OUT: &[&str] = &[
+    "throttle_time_ms",
+    "unknown_tagged_fields",
+    "log_dir",
+    "usable_bytes",
+    "total_bytes",
+];
 /// What a field of a text ends with.
 const TEXT: &str = "error_message";
 /// Fields that name an element of a list, so that the order of elements does not matter.
 const NAMES: &[&str] = &[
-    "topic_id",
     "topic_name",
     "topic",
     "name",
+    "topic_id",
     "partition_index",
     "partition",
+    "index",
     "group_id",
     "member_id",
     "resource_name",
     "key",
     "api_key",
 ];
+
+/// What stands in a name that this version does not have.
+const NO_NAMES: &[&str] = &["", "None", "00000000-0000-0000-0000-000000000000"];
+/// The length of an id as text.
+const UUID_BYTES: usize = 36;
+/// Ids that a server chooses; that there is one says enough.
+const IDS: &[&str] = &["session_id", "cluster_id", "producer_id"];
 
 /// The fields of an answer, each by its path, such as `responses[t].partitions[0].error_code`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -50,6 +64,12 @@ impl Facts {
         facts
     }
 
+    /// What a field says, the first of this name that there is.
+    #[must_use]
+    pub fn value(answer: &impl Debug, field: &str) -> Option<String> {
+        find(&read(&format!("{answer:?}")).ok()?, field)
+    }
+
     /// A single one.
     #[must_use]
     pub fn one(path: &str, value: &str) -> Self {
@@ -59,8 +79,10 @@ impl Facts {
     fn add(&mut self, path: &str, shown: &Shown) {
         let value = match shown {
             Shown::Atom(text) if path.ends_with("error_code") => error_name(text),
+            Shown::Atom(text) if is_id(path, text) => "some".to_owned(),
+            Shown::Atom(text) if is_now(text) => "now".to_owned(),
             Shown::Atom(text) if text.is_empty() => "\"\"".to_owned(),
-            Shown::Atom(text) => text.clone(),
+            Shown::Atom(text) => without_chance(text),
             Shown::Bytes(bytes) if path.ends_with("records") => batches(bytes),
             Shown::Bytes(bytes) => format!("{} bytes", bytes.len()),
             Shown::Fields(fields) => {
@@ -86,6 +108,47 @@ impl Facts {
         };
         self.0.insert(path.to_owned(), value);
     }
+}
+
+fn find(shown: &Shown, field: &str) -> Option<String> {
+    match shown {
+        Shown::Fields(fields) => fields.iter().find_map(|(name, value)| match value {
+            Shown::Atom(text) if name == field => Some(text.clone()),
+            other => find(other, field),
+        }),
+        Shown::List(elements) => elements.iter().find_map(|element| find(element, field)),
+        Shown::Atom(_) | Shown::Bytes(_) => None,
+    }
+}
+
+/// The id of a member as its server made it, without the part that is by chance.
+fn without_chance(text: &str) -> String {
+    let start = text.len().checked_sub(UUID_BYTES);
+    match start.and_then(|start| text.split_at_checked(start)) {
+        Some((front, id)) if front.is_empty() || front.ends_with('-') => {
+            let is_by_chance = uuid::Uuid::try_parse(id).is_ok_and(|id| id.get_version_num() == 4);
+            if is_by_chance {
+                format!("{front}(id)")
+            } else {
+                text.to_owned()
+            }
+        }
+        _ => text.to_owned(),
+    }
+}
+
+/// Whether a number is a time within an hour of now.
+fn is_now(text: &str) -> bool {
+    let Ok(number) = text.parse::<u128>() else {
+        return false;
+    };
+    let now = std::time::UNIX_EPOCH.elapsed();
+    now.is_ok_and(|now| number.abs_diff(now.as_millis()) < 3_600_000)
+}
+
+fn is_id(path: &str, text: &str) -> bool {
+    let is_of_one = IDS.iter().any(|name| path.ends_with(name));
+    is_of_one && !["", "0", "-1", "None"].contains(&text)
 }
 
 fn error_name(number: &str) -> String {
@@ -146,7 +209,7 @@ fn names(elements: &[Shown]) -> Vec<String> {
                 Shown::Fields(fields) => {
                     let (_, value) = fields.iter().find(|(field, _)| field == name)?;
                     match value {
-                        Shown::Atom(value) => Some(value.clone()),
+                        Shown::Atom(value) => Some(without_chance(value)),
                         _ => None,
                     }
                 }
@@ -155,7 +218,8 @@ fn names(elements: &[Shown]) -> Vec<String> {
             .collect();
         if let Some(values) = values {
             let distinct: std::collections::BTreeSet<&String> = values.iter().collect();
-            if distinct.len() == values.len() {
+            let is_said = |value: &String| !NO_NAMES.contains(&value.as_str());
+            if distinct.len() == values.len() && values.iter().any(is_said) {
                 return values;
             }
         }

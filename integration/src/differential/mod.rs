@@ -4,10 +4,13 @@
 //! addresses) or does not matter (times, texts). [`Expected`] knows which differences are on
 //! purpose.
 
+mod batch;
 mod compare;
 mod expected;
 mod facts;
+pub mod script;
 mod text;
+pub mod wire;
 
 pub use compare::{Unlike, compare};
 pub use expected::{Difference, Expected};

@@ -1,5 +1,7 @@
 //! Whether an answer is what a client expects: for tests and fuzzing.
 
+use std::fmt::Debug;
+
 use crate::ApiKey;
 use crate::messages::{
     AddOffsetsToTxnResponse, AddPartitionsToTxnResponse, AlterClientQuotasResponse,
@@ -38,8 +40,21 @@ pub fn check_answer(
     key: ApiKey,
     version: i16,
     correlation_id: i32,
-    mut answer: Bytes,
+    answer: Bytes,
 ) -> Result<(), String> {
+    read_answer(key, version, correlation_id, answer).map(drop)
+}
+
+/// What an answer says, given without its length: a message that shows itself.
+///
+/// # Errors
+/// As [`check_answer`].
+pub fn read_answer(
+    key: ApiKey,
+    version: i16,
+    correlation_id: i32,
+    mut answer: Bytes,
+) -> Result<Box<dyn Debug + Send>, String> {
     let found = answer.try_get_i32().map_err(|error| error.to_string())?;
     if found != correlation_id {
         return Err(format!("correlation id {found} and not {correlation_id}"));
@@ -49,22 +64,30 @@ pub fn check_answer(
     {
         return Err("tags in the header".into());
     }
-    decode(key, version, &mut answer)?;
+    let message = decode(key, version, &mut answer)?;
     match answer.len() {
-        0 => Ok(()),
+        0 => Ok(message),
         left => Err(format!("{left} bytes behind the answer")),
     }
 }
 
-fn body<R: Decodable>(answer: &mut Bytes, version: i16) -> Result<(), String> {
-    R::decode(answer, version)
-        .map(drop)
-        .map_err(|error| error.to_string())
+fn body<R: Decodable + Debug + Send + 'static>(
+    answer: &mut Bytes,
+    version: i16,
+) -> Result<Box<dyn Debug + Send>, String> {
+    match R::decode(answer, version) {
+        Ok(message) => Ok(Box::new(message)),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 macro_rules! decoders {
     ($($api:ident $response:ident,)*) => {
-        fn decode(key: ApiKey, version: i16, answer: &mut Bytes) -> Result<(), String> {
+        fn decode(
+            key: ApiKey,
+            version: i16,
+            answer: &mut Bytes,
+        ) -> Result<Box<dyn Debug + Send>, String> {
             match key {
                 $(ApiKey::$api => body::<$response>(answer, version),)*
                 other => Err(format!("no answer of {other:?} is known here")),
