@@ -5,6 +5,8 @@
 #   scripts/faults.sh [KILLS [RUNS]]              300 kills in all by default, in runs of 100
 #   scripts/faults.sh queue [SECONDS [SEED...]]   a queue and its workers for so long (300), once
 #                                                 for each seed, or with one by chance
+#   scripts/faults.sh exactly-once [IDS [SEED]]   so many ids (1,000,000) through transactions of
+#                                                 workers that are killed, as is the server
 #
 # A run that fails prints its seed and the command that repeats it.
 set -euo pipefail
@@ -24,6 +26,14 @@ if [ "${1:-}" = queue ]; then
             cargo test --profile checked --workspace --quiet --test queue_faults -- --nocapture
     done
     echo "${#seeds[@]} passed, 0 failed"
+    exit
+fi
+if [ "${1:-}" = exactly-once ]; then
+    ids=${2:-1000000} seed=${3:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
+    echo "exactly once: $ids ids, seed $seed"
+    EOS_IDS=$ids EOS_SEED=$seed \
+        cargo test --profile checked --workspace --quiet --test exactly_once -- --nocapture
+    echo "1 passed, 0 failed"
     exit
 fi
 kills=${1:-100} runs=${2:-3}

@@ -64,7 +64,7 @@ named() {
 programs() {
     ls -d "$1"/tests/*.rs "$1"/tests/*/main.rs 2>/dev/null |
         sed -E 's|/main\.rs$||; s|.*/||; s|\.rs$||' |
-        grep -vxE 'tidy|clients|faults|exhaustion|queue_faults|queue_breaks' | sort
+        grep -vxE 'tidy|clients|faults|exactly_once|exhaustion|queue_faults|queue_breaks' | sort
 }
 
 build() {
@@ -94,7 +94,7 @@ stage unit "units, machines, models" "${tests[@]}" --lib --bins
     stage engine "the engine on the real disk and in memory" named "${engine_programs[@]}"
 stage wire "requests at every version, hostile input, restarts" named "${wire_programs[@]}"
 stage faults "kill -9 under load, a full disk, no descriptors" \
-    named faults queue_faults queue_breaks exhaustion
+    named faults queue_faults queue_breaks exactly_once exhaustion
 stage clients "the story through other people's clients" \
     "${tests[@]}" --test clients
 

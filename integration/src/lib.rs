@@ -4,6 +4,7 @@
 //! - [`TestBroker`]: a broker in this process on a port of the system's choice.
 //! - [`ServerProcess`]: the real binary as a child, which can be killed with -9.
 //! - [`RawClient`]: one connection; typed requests, frames or bytes, pipelined if you like.
+//! - [`exactly_once`]: what came out of transactions, held against what went in.
 //! - [`differential`]: what two servers answered, held against each other.
 
 #![allow(
@@ -12,6 +13,7 @@
 )]
 
 pub mod differential;
+pub mod exactly_once;
 pub mod fuzzing;
 pub mod history;
 pub mod queue_history;
