@@ -90,6 +90,7 @@ error_codes! {
     DescribeProducersResponse: topics.partitions.error_code;
     UnregisterBrokerResponse: error_code;
     DescribeTransactionsResponse: transaction_states.error_code;
+    TxnOffsetCommitResponse: topics.partitions.error_code;
     ListTransactionsResponse: error_code;
     ListConfigResourcesResponse: error_code;
     DescribeTopicPartitionsResponse: topics.error_code, topics.partitions.error_code;

@@ -282,6 +282,7 @@ mod share_group_describe;
 mod share_group_heartbeat;
 mod sync_group;
 mod transactions;
+mod txn_offset_commit;
 mod unregister_broker;
 mod update_features;
 mod write_txn_markers;
@@ -318,6 +319,7 @@ pub const ROUTES: &[Route] = &[
     Route::of::<add_offsets_to_txn::AddOffsetsToTxn>(),            // 25
     Route::of::<end_txn::EndTxn>(),                                // 26
     Route::of::<write_txn_markers::WriteTxnMarkers>(),             // 27
+    Route::of::<txn_offset_commit::TxnOffsetCommit>(),             // 28
     Route::of::<describe_acls::DescribeAcls>(),                    // 29
     Route::of::<create_acls::CreateAcls>(),                        // 30
     Route::of::<delete_acls::DeleteAcls>(),                        // 31

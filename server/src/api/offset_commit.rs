@@ -25,7 +25,16 @@ impl Api for OffsetCommit {
     const VERSIONS: RangeInclusive<i16> = 2..=9;
 
     async fn handle(cx: Context, request: OffsetCommitRequest) -> Later {
-        let (offsets, plan) = resolve(&cx, &request);
+        let topics = request.topics.iter().map(|topic| {
+            let wishes = topic.partitions.iter().map(|partition| Wish {
+                partition: partition.partition_index,
+                offset: partition.committed_offset,
+                leader_epoch: partition.committed_leader_epoch,
+                metadata: partition.committed_metadata.as_deref(),
+            });
+            (&topic.name, wishes)
+        });
+        let (offsets, plan) = resolve(&cx, topics);
         if offsets.is_empty() {
             return Later::Ready(answer(&cx, &plan, Ok(Vec::new())));
         }
@@ -54,57 +63,81 @@ impl Api for OffsetCommit {
     }
 }
 
-/// What to answer for a topic: its name, and each partition with whether it exists.
-type Plan = Vec<(String, Vec<(i32, bool)>)>;
+/// What is to be committed for one partition.
+pub(super) struct Wish<'a> {
+    pub(super) partition: i32,
+    pub(super) offset: i64,
+    pub(super) leader_epoch: i32,
+    pub(super) metadata: Option<&'a str>,
+}
+
+/// What to answer: for each topic its name, and each partition with whether it exists.
+pub(super) struct Plan(Vec<(String, Vec<(i32, bool)>)>);
 
 /// The offsets of partitions that exist, and how to answer for all.
-fn resolve(cx: &Context, request: &OffsetCommitRequest) -> (Vec<CommitOffset>, Plan) {
+pub(super) fn resolve<'a, W: Iterator<Item = Wish<'a>>>(
+    cx: &Context,
+    topics: impl Iterator<Item = (&'a TopicName, W)>,
+) -> (Vec<CommitOffset>, Plan) {
     let mut offsets = Vec::new();
-    let mut plan = Vec::with_capacity(request.topics.len());
-    for asked in &request.topics {
-        let topic = cx.broker.catalog.view.topic(&asked.name);
-        let mut partitions = Vec::with_capacity(asked.partitions.len());
-        for partition in &asked.partitions {
-            let index = partition.partition_index;
+    let mut plan = Vec::new();
+    for (name, wishes) in topics {
+        let topic = cx.broker.catalog.view.topic(name);
+        let mut partitions = Vec::new();
+        for wish in wishes {
             let topic = topic
                 .as_ref()
-                .filter(|topic| topic.partition(index).is_some());
-            partitions.push((index, topic.is_some()));
+                .filter(|topic| topic.partition(wish.partition).is_some());
+            partitions.push((wish.partition, topic.is_some()));
             if let Some(topic) = topic {
                 offsets.push(CommitOffset {
                     topic: topic.name.clone(),
                     topic_id: topic.id,
-                    partition: index,
-                    offset: partition.committed_offset,
-                    leader_epoch: partition.committed_leader_epoch,
-                    metadata: partition.committed_metadata.as_deref().unwrap_or("").into(),
+                    partition: wish.partition,
+                    offset: wish.offset,
+                    leader_epoch: wish.leader_epoch,
+                    metadata: wish.metadata.unwrap_or("").into(),
                 });
             }
         }
-        plan.push((asked.name.to_string(), partitions));
+        plan.push((name.to_string(), partitions));
     }
-    (offsets, plan)
+    (offsets, Plan(plan))
 }
 
-/// The answer to a plan, out of the outcomes of those that exist, in order.
+/// Partitions and their outcomes.
+pub(super) type Answered = Vec<(i32, Result<(), ErrorCode>)>;
+
+impl Plan {
+    /// The outcome of each partition by topic, out of the outcomes of those that exist, in order.
+    pub(super) fn answered(
+        &self,
+        outcomes: Result<Vec<Result<(), ErrorCode>>, ErrorCode>,
+    ) -> impl Iterator<Item = (&str, Answered)> {
+        let mut outcomes = outcomes.map(Vec::into_iter);
+        self.0.iter().map(move |(name, partitions)| {
+            let mut outcome = |exists: bool| match &mut outcomes {
+                _ if !exists => Err(ErrorCode::UnknownTopicOrPartition),
+                Ok(outcomes) => outcomes.next().unwrap_or(Err(STRANGE)),
+                Err(error) => Err(*error),
+            };
+            let partitions = partitions.iter();
+            let partitions = partitions.map(|(index, exists)| (*index, outcome(*exists)));
+            let answered: Answered = partitions.collect();
+            (name.as_str(), answered)
+        })
+    }
+}
+
 fn answer(
     cx: &Context,
     plan: &Plan,
     outcomes: Result<Vec<Result<(), ErrorCode>>, ErrorCode>,
 ) -> Answer {
-    let mut outcomes = outcomes.map(Vec::into_iter);
-    let mut next = || match &mut outcomes {
-        Ok(outcomes) => outcomes.next().unwrap_or(Err(STRANGE)),
-        Err(error) => Err(*error),
-    };
-    let topics = plan.iter().map(|(name, partitions)| {
-        let partitions = partitions.iter().map(|(index, exists)| {
-            let outcome = match exists {
-                true => next(),
-                false => Err(ErrorCode::UnknownTopicOrPartition),
-            };
+    let topics = plan.answered(outcomes).map(|(name, partitions)| {
+        let partitions = partitions.into_iter().map(|(index, outcome)| {
             OffsetCommitResponsePartition::default()
-                .with_partition_index(*index)
+                .with_partition_index(index)
                 .with_error_code(code(outcome))
         });
         OffsetCommitResponseTopic::default()

@@ -56,7 +56,12 @@ func work(words []string) error {
 }
 
 // transact reads some ids and writes them in one transaction.
-func transact(session *kgo.GroupTransactSession, outputs []string, attempt string, random *rand.Rand) error {
+func transact(
+	session *kgo.GroupTransactSession,
+	outputs []string,
+	attempt string,
+	random *rand.Rand,
+) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	fetches := session.PollRecords(ctx, 100)
