@@ -17,6 +17,7 @@ use crate::StorageError;
 mod builder;
 
 pub use builder::BatchBuilder;
+pub(crate) use builder::put_varint;
 
 /// Bytes of a batch's header.
 pub const HEADER_BYTES: usize = 61;
@@ -24,6 +25,9 @@ pub const HEADER_BYTES: usize = 61;
 pub const CRC_FROM: usize = 21;
 /// Bytes in front of what the length field counts.
 pub const LENGTH_FROM: usize = 12;
+
+/// The attribute bit that makes the base timestamp a delete horizon.
+pub(crate) const DELETE_HORIZON: i16 = 0x40;
 
 /// The decoded header of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,6 +124,48 @@ impl BatchHeader {
     #[must_use]
     pub fn is_transactional(&self) -> bool {
         self.attributes & 0x10 != 0
+    }
+
+    /// From when on tombstones and markers in it may go, ms (bit 6, KIP-534): the base timestamp
+    /// then says this. `None` if no cleaning has said it yet.
+    #[must_use]
+    pub fn delete_horizon_ms(&self) -> Option<i64> {
+        (self.attributes & DELETE_HORIZON != 0).then_some(self.base_timestamp)
+    }
+
+    /// Whether it only stands for offsets whose batches a cleaning took: no record, no producer.
+    #[must_use]
+    pub fn is_filler(&self) -> bool {
+        self.count == 0 && self.producer_id < 0
+    }
+
+    /// The largest timestamp of its records, ms; -1 if it has none.
+    pub(crate) fn newest(&self) -> i64 {
+        if self.count == 0 {
+            -1
+        } else {
+            self.max_timestamp
+        }
+    }
+
+    /// The header as it is stored. The CRC is still to be set.
+    pub(crate) fn encode(&self) -> [u8; HEADER_BYTES] {
+        let mut out = [0; HEADER_BYTES];
+        let length = u32::try_from(self.bytes - LENGTH_FROM).unwrap_or(u32::MAX);
+        out[..8].copy_from_slice(&self.base_offset.to_be_bytes());
+        out[8..12].copy_from_slice(&length.to_be_bytes());
+        out[12..16].copy_from_slice(&self.leader_epoch.to_be_bytes());
+        out[16] = 2;
+        out[17..21].copy_from_slice(&self.crc.to_be_bytes());
+        out[21..23].copy_from_slice(&self.attributes.to_be_bytes());
+        out[23..27].copy_from_slice(&self.last_offset_delta.to_be_bytes());
+        out[27..35].copy_from_slice(&self.base_timestamp.to_be_bytes());
+        out[35..43].copy_from_slice(&self.max_timestamp.to_be_bytes());
+        out[43..51].copy_from_slice(&self.producer_id.to_be_bytes());
+        out[51..53].copy_from_slice(&self.producer_epoch.to_be_bytes());
+        out[53..57].copy_from_slice(&self.base_sequence.to_be_bytes());
+        out[57..].copy_from_slice(&self.count.to_be_bytes());
+        out
     }
 
     /// Whether the batch is a marker (bit 5).

@@ -235,6 +235,61 @@ pub struct ProducerSummary {
     pub transaction_start: Option<Offset>,
 }
 
+/// How logs are cleaned (C-1).
+pub struct CleaningRules<'a> {
+    /// The most memory that the keys of one log take, in bytes.
+    pub map_bytes: usize,
+    /// Called with each number of bytes that was read or written: it may wait, to hold a pace.
+    /// False ends the cleaning.
+    pub pace: &'a dyn Fn(u64) -> bool,
+}
+
+/// What a cleaning did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cleaning {
+    /// Of which partition.
+    pub partition: PartitionId,
+    /// Everything below is clean now.
+    pub to: Offset,
+    /// Bytes of segments that were read.
+    pub read_bytes: u64,
+    /// Bytes of segments that were written.
+    pub written_bytes: u64,
+    /// Bytes that the log is shorter now.
+    pub freed_bytes: u64,
+    /// Segments in whose place there are new ones.
+    pub replaced_segments: u64,
+    /// Bytes of memory that the map of keys took.
+    pub map_bytes: u64,
+}
+
+impl Default for Cleaning {
+    fn default() -> Self {
+        Self {
+            partition: PartitionId {
+                topic: uuid::Uuid::nil(),
+                index: 0,
+            },
+            to: Offset::ZERO,
+            read_bytes: 0,
+            written_bytes: 0,
+            freed_bytes: 0,
+            replaced_segments: 0,
+            map_bytes: 0,
+        }
+    }
+}
+
+/// How logs stand that are to be cleaned.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// The largest part of any log that is new, in millionths.
+    pub dirtiest_millionths: u64,
+    /// Logs that cannot be cleaned, and why: their records cannot be read. They are tried again
+    /// after a restart.
+    pub uncleanable: Vec<(PartitionId, String)>,
+}
+
 /// Keeps logs.
 pub trait Engine: Send + Sync + 'static {
     /// Make a partition known and give its handle; what the disk holds of it is recovered first.
@@ -268,6 +323,28 @@ pub trait Engine: Send + Sync + 'static {
     /// Retention, rolling by time, producer expiry and checkpoints: called every now and then.
     /// Blocking: call it from a thread that may block.
     fn upkeep(&self, now_ms: i64);
+
+    /// Clean the filthiest compacted log that is due and that nobody else cleans (C-1), as far as
+    /// `rules.map_bytes` reaches. `None` if there is none. Blocking, and long: call it from a
+    /// thread of its own.
+    ///
+    /// # Errors
+    /// Why the log could not be cleaned. It is as it was; if its records cannot be read, it is
+    /// left alone from now on ([`Standing::uncleanable`]).
+    fn clean(
+        &self,
+        rules: &CleaningRules<'_>,
+        now_ms: i64,
+    ) -> Result<Option<Cleaning>, StorageError> {
+        let _ = (rules, now_ms);
+        Ok(None)
+    }
+
+    /// How the logs stand that are to be cleaned.
+    fn cleaning(&self, now_ms: i64) -> Standing {
+        let _ = now_ms;
+        Standing::default()
+    }
 
     /// How many logs lost a torn or unsynced tail to recovery since the engine was opened (DC6).
     fn cuts(&self) -> u64;

@@ -19,8 +19,9 @@ mod walk;
 
 pub use batch::{Batch, BatchBuilder, BatchHeader};
 pub use engine::{
-    Appended, Bound, Durability, Engine, FileRange, Offsets, Origin, Partition, Pending,
-    ProducerSummary, Read, ReadRequest, Slice, TimeQuery, TimedOffset, Watch,
+    Appended, Bound, Cleaning, CleaningRules, Durability, Engine, FileRange, Offsets, Origin,
+    Partition, Pending, ProducerSummary, Read, ReadRequest, Slice, Standing, TimeQuery,
+    TimedOffset, Watch,
 };
 pub use error::StorageError;
 pub use ids::{Offset, PartitionId, Position, TopicId};

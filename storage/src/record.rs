@@ -11,6 +11,7 @@ use crate::batch::HEADER_BYTES;
 use crate::{Batch, Offset, StorageError};
 
 pub(crate) mod pack;
+pub(crate) mod raw;
 mod snappy;
 
 /// The most bytes that one batch may unfold to.

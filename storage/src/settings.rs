@@ -71,6 +71,16 @@ pub struct LogSettings {
     pub file_delete_delay_ms: i64,
     /// Whether `cleanup.policy` contains delete: retention by time and size applies.
     pub delete: bool,
+    /// Whether `cleanup.policy` contains compact: of each key the last record is kept (C-1).
+    pub compact: bool,
+    /// `min.cleanable.dirty.ratio` in millionths: clean when this part of the log is new.
+    pub min_cleanable_millionths: u32,
+    /// `min.compaction.lag.ms`: leave records alone that are younger.
+    pub min_compaction_lag_ms: i64,
+    /// `max.compaction.lag.ms`: clean at the latest so long after a write.
+    pub max_compaction_lag_ms: i64,
+    /// `delete.retention.ms`: tombstones stay this long after the first cleaning.
+    pub delete_retention_ms: i64,
     /// `max.message.bytes`: the largest batch, as sent.
     pub max_message_bytes: usize,
     /// `message.timestamp.type`.
@@ -105,6 +115,11 @@ impl Default for LogSettings {
             retention_bytes: None,
             file_delete_delay_ms: 60_000,
             delete: true,
+            compact: false,
+            min_cleanable_millionths: 500_000,
+            min_compaction_lag_ms: 0,
+            max_compaction_lag_ms: i64::MAX,
+            delete_retention_ms: 86_400_000,
             max_message_bytes: 1_048_588,
             timestamp_type: TimestampType::CreateTime,
             timestamp_before_max_ms: i64::MAX,

@@ -219,6 +219,7 @@ impl Config {
             compression: self.compression_type,
             gzip_level: self.compression_gzip_level,
             zstd_level: self.compression_zstd_level,
+            ..LogSettings::default()
         }
     }
 

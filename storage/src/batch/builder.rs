@@ -145,7 +145,7 @@ fn put_field(out: &mut Vec<u8>, field: Option<&[u8]>) {
     }
 }
 
-fn put_varint(out: &mut Vec<u8>, value: i64) {
+pub(crate) fn put_varint(out: &mut Vec<u8>, value: i64) {
     let mut raw = ((value << 1) ^ (value >> 63)).cast_unsigned();
     while raw >= 0x80 {
         out.push((raw & 0x7f) as u8 | 0x80);

@@ -6,8 +6,8 @@ use std::path::Path;
 use bytes::Bytes;
 
 use crate::disk::{Disk, Open};
-use crate::local::io;
 use crate::local::partition::LocalPartition;
+use crate::local::{io, lock};
 use crate::log::aborted::{Aborted, AbortedFile, Finder};
 use crate::log::reader::Window;
 use crate::log::segment::{self, Segment};
@@ -98,6 +98,8 @@ pub(crate) fn find_again(
 impl LocalPartition {
     /// Put into files what is not there yet, and keep no more of sealed segments in memory.
     pub(super) fn write_aborted(&self) {
+        // None of a segment that is being replaced.
+        let _one = lock(&self.start_mover);
         for (base, all, is_sealed) in self.unwritten_aborted() {
             let path = segment::path(&self.dir, base, ENDING);
             let bytes = AbortedFile::encode(base, &all);
@@ -139,18 +141,26 @@ impl LocalPartition {
     pub(super) fn aborted_in(
         &self,
         request: &ReadRequest,
-        segment: Offset,
+        (segment, version): (Offset, u64),
         records: Option<&Slice>,
     ) -> Vec<AbortedTransaction> {
         let end = match records {
             None => return Vec::new(),
-            Some(slice @ Slice::Bytes(_)) => {
-                let last = slice.batches().filter_map(Result::ok).last();
-                last.map_or(request.from, |last| last.last().plus(1))
-            }
-            Some(Slice::File(range)) => {
-                let position = range.position + range.len as u64;
-                self.state().log.offset_after(segment, position)
+            Some(slice) => {
+                let known = match slice {
+                    Slice::Bytes(_) => None,
+                    Slice::File(range) => {
+                        let position = range.position + range.len as u64;
+                        let mut state = self.state();
+                        // Positions mean nothing if a cleaning put another into its place.
+                        let is_same = state.log.segment_of(segment, version).is_some();
+                        is_same.then(|| state.log.offset_after(segment, position))
+                    }
+                };
+                known.unwrap_or_else(|| {
+                    let last = slice.batches().filter_map(Result::ok).last();
+                    last.map_or(request.from, |last| last.last().plus(1))
+                })
             }
         };
         self.state().log.aborted(request.from, end)

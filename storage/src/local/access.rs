@@ -64,10 +64,12 @@ impl LocalPartition {
         self.shared.refused(&self.id.to_string(), error)
     }
 
-    /// The open file of a segment.
+    /// The open file of a segment. It fails with `NotFound` if a cleaning put another file into
+    /// its place since it was looked up at this version.
     pub(super) fn file(
         &self,
         base: Offset,
+        version: u64,
         open: Option<Arc<dyn File>>,
     ) -> Result<Arc<dyn File>, StorageError> {
         if let Some(file) = open {
@@ -78,10 +80,15 @@ impl LocalPartition {
             .shared
             .open_segment_file(&path, Open::Write)
             .map_err(read_failed)?;
-        if let Some(segment) = self.state().log.segment_mut(base) {
-            segment.file.get_or_insert_with(|| Arc::clone(&file));
-            segment.used = true;
+        // Only now is it certain which file was opened: a cleaned segment is known before it gets
+        // the name.
+        match self.state().log.segment_of(base, version) {
+            Some(segment) => {
+                segment.file.get_or_insert_with(|| Arc::clone(&file));
+                segment.used = true;
+                Ok(file)
+            }
+            None => Err(read_failed(io::ErrorKind::NotFound.into())),
         }
-        Ok(file)
     }
 }

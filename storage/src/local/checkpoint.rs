@@ -20,7 +20,7 @@ pub(crate) const VERSION: u16 = 2;
 const VERSION_BEFORE: u16 = 1;
 /// Length and CRC in front of each section.
 const FRAME_BYTES: usize = 8;
-const SEGMENT_BYTES: usize = 48;
+pub(crate) const SEGMENT_BYTES: usize = 48;
 const EPOCH_BYTES: usize = 12;
 const PRODUCER_BYTES: usize = 27;
 const TRANSACTION_BYTES: usize = 36;
@@ -102,12 +102,7 @@ impl Section {
         put_place(out, self.end);
         put_count(out, self.segments.len());
         for facts in &self.segments {
-            put_i64(out, facts.base.get());
-            out.extend_from_slice(&facts.size.to_be_bytes());
-            put_i64(out, facts.max_timestamp);
-            put_i64(out, facts.first_timestamp);
-            put_i64(out, facts.created_ms);
-            put_i64(out, facts.appended_ms);
+            put_facts(out, facts);
         }
         put_count(out, self.epochs.entries().len());
         for (epoch, first) in self.epochs.entries() {
@@ -196,6 +191,16 @@ fn put_place(out: &mut Vec<u8>, place: Place) {
     out.extend_from_slice(&place.position.to_be_bytes());
 }
 
+/// Write what is known of a segment.
+pub(crate) fn put_facts(out: &mut Vec<u8>, facts: &Facts) {
+    put_i64(out, facts.base.get());
+    out.extend_from_slice(&facts.size.to_be_bytes());
+    put_i64(out, facts.max_timestamp);
+    put_i64(out, facts.first_timestamp);
+    put_i64(out, facts.created_ms);
+    put_i64(out, facts.appended_ms);
+}
+
 fn put_count(out: &mut Vec<u8>, count: usize) {
     let count = u32::try_from(count).expect("what is counted here has limits far below 2^32");
     out.extend_from_slice(&count.to_be_bytes());
@@ -227,7 +232,8 @@ fn place(fields: &mut Fields<'_>) -> Option<Place> {
     })
 }
 
-fn facts(fields: &mut Fields<'_>) -> Option<Facts> {
+/// Read what [`put_facts`] wrote.
+pub(crate) fn facts(fields: &mut Fields<'_>) -> Option<Facts> {
     Some(Facts {
         base: offset(fields)?,
         size: fields.u64()?,

@@ -1,7 +1,7 @@
 //! Whole small files: read at once, replaced at once.
 
 use std::io::{self, IoSlice};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
@@ -25,12 +25,23 @@ pub(crate) fn read(disk: &dyn Disk, path: &Path) -> io::Result<Option<Bytes>> {
 
 /// Put a file in another's place, durably: after a power cut one of both is there, whole.
 pub(crate) fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let beside = write_beside(disk, path, bytes)?;
+    put_in_place(disk, &beside, path)
+}
+
+/// The first half of [`replace`]: until the second nothing has changed.
+pub(crate) fn write_beside(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");
-    let beside = Path::new(&beside);
-    let file = disk.open(beside, Open::Truncate)?;
+    let beside = PathBuf::from(beside);
+    let file = disk.open(&beside, Open::Truncate)?;
     file.write_at(&[IoSlice::new(bytes)], 0)?;
     file.sync()?;
+    Ok(beside)
+}
+
+/// The second half of [`replace`].
+pub(crate) fn put_in_place(disk: &dyn Disk, beside: &Path, path: &Path) -> io::Result<()> {
     disk.rename(beside, path)?;
     disk.sync_dir(path.parent().unwrap_or(Path::new("")))
 }

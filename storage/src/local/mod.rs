@@ -12,6 +12,7 @@ mod access;
 mod append;
 mod boot;
 mod checkpoint;
+mod compaction;
 mod cut;
 pub mod doctor;
 mod fields;
@@ -39,7 +40,7 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 
 use crate::disk::Disk;
-use crate::engine::Pending;
+use crate::engine::{Cleaning, CleaningRules, Pending, Standing};
 use crate::local::checkpoint::Section;
 use crate::local::flusher::Flusher;
 use crate::local::handles::{CountedDisk, Handles};
@@ -308,6 +309,8 @@ impl Engine for LocalEngine {
         let dir = self.shared.topics_dir.join(id.to_string());
         if let Some((_, partition)) = self.shared.partitions.remove(&id) {
             partition.mark_deleted();
+            // A cleaning notices within a batch: it must not write into a removed directory.
+            let _none = lock(&partition.cleaning);
             // An append that holds the lock ends first: it must not write into a removed
             // directory.
             partition.close_files();
@@ -332,6 +335,18 @@ impl Engine for LocalEngine {
 
     fn upkeep(&self, now_ms: i64) {
         self.upkeep_now(now_ms);
+    }
+
+    fn clean(
+        &self,
+        rules: &CleaningRules<'_>,
+        now_ms: i64,
+    ) -> Result<Option<Cleaning>, StorageError> {
+        self.clean_now(rules, now_ms)
+    }
+
+    fn cleaning(&self, now_ms: i64) -> Standing {
+        self.standing_now(now_ms)
     }
 
     fn cuts(&self) -> u64 {

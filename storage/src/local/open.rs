@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::disk::{File, Open};
 use crate::local::checkpoint::Section;
+use crate::local::compaction::cleaned::{self, Cleaned};
 use crate::local::partition::{LocalPartition, Recovered};
 use crate::local::{Shared, aborted, cut, io, start};
 use crate::log::epochs::Epochs;
@@ -24,12 +25,34 @@ pub(super) fn partition(
     settings: Arc<LogSettings>,
 ) -> Result<Arc<LocalPartition>, StorageError> {
     let dir = shared.topics_dir.join(id.to_string());
-    let section = shared.section(id);
-    let recovered = Opening::list(shared, id, &dir, &settings, section.as_ref())?.recover()?;
+    let mut section = shared.section(id);
+    let cleaned = mend_cleaning(shared, &dir, section.as_mut())?;
+    let opening = Opening::list(shared, id, &dir, &settings, section.as_ref(), cleaned)?;
+    let recovered = opening.recover()?;
     shared.raise_epoch(recovered.found.epochs.last())?;
     let opened = LocalPartition::new(id, dir, Arc::clone(shared), settings, recovered);
     shared.forget_section(id);
     Ok(opened)
+}
+
+/// Finish a cleaning that a crash cut off, and have the checkpoint tell of what is there.
+fn mend_cleaning(
+    shared: &Shared,
+    dir: &Path,
+    section: Option<&mut Section>,
+) -> Result<Cleaned, StorageError> {
+    let disk = &*shared.disk;
+    let entries = match disk.list(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Cleaned::default()),
+        entries => entries.map_err(io)?,
+    };
+    // Without the file nothing was ever swapped, or it is damaged: then the checkpoint counts.
+    let cleaned = cleaned::read(disk, dir)?.unwrap_or_default();
+    cleaned::mend(disk, dir, &entries, &cleaned)?;
+    if let Some(section) = section {
+        cleaned.correct(section);
+    }
+    Ok(cleaned)
 }
 
 /// A partition being opened.
@@ -57,6 +80,8 @@ struct Opening<'a> {
     is_taken_again: bool,
     /// Segments that lie before the start.
     dropped: Vec<Offset>,
+    /// How far the log was cleaned.
+    cleaned: Cleaned,
 }
 
 /// Whether the walk goes on with the next file.
@@ -72,6 +97,7 @@ impl<'a> Opening<'a> {
         dir: &'a Path,
         settings: &'a LogSettings,
         section: Option<&'a Section>,
+        cleaned: Cleaned,
     ) -> Result<Self, StorageError> {
         let entries = match shared.disk.list(dir) {
             Ok(entries) => Some(entries),
@@ -113,6 +139,7 @@ impl<'a> Opening<'a> {
             is_cut: false,
             is_taken_again: false,
             dropped: Vec::new(),
+            cleaned,
         };
         opening.believe();
         opening.remove_dropped()?;
@@ -189,6 +216,8 @@ impl<'a> Opening<'a> {
             has_dir: self.has_dir,
             kept,
             dropped: self.dropped,
+            cleaned: self.cleaned,
+            checkpointed: self.section.map_or(Place::default(), |section| section.end),
         })
     }
 
@@ -413,7 +442,7 @@ impl<'a> Opening<'a> {
         let base = segment.base;
         let walked = recovery::walk(file, len, begin, |hop, marker| {
             let header = &hop.header;
-            segment.push(hop.base(), header, header.max_timestamp, interval);
+            segment.push(hop.base(), header, header.newest(), interval);
             segment.verified.add(hop.position, hop.next());
             epochs.note(header.leader_epoch, hop.base());
             if header.producer_id >= 0 {

@@ -5,6 +5,7 @@
 //! order is `writer`, then `state`.
 
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use tokio::sync::Notify;
@@ -12,6 +13,7 @@ use tokio::sync::Notify;
 use crate::engine::Pending;
 use crate::local::append::Step;
 use crate::local::checkpoint::Section;
+use crate::local::compaction::cleaned::Cleaned;
 use crate::local::flusher::{Dirty, DirtyFile, Source};
 use crate::local::state::{Doomed, State};
 use crate::local::{Shared, lock};
@@ -34,8 +36,10 @@ pub(crate) struct LocalPartition {
     settings: RwLock<Arc<LogSettings>>,
     pub(super) writer: Mutex<Writer>,
     state: Mutex<State>,
-    /// Held while the start moves.
+    /// Held while the start moves, indexes are written, or segments are replaced.
     pub(super) start_mover: Mutex<()>,
+    /// Held while the log is cleaned.
+    pub(super) cleaning: Mutex<()>,
 }
 
 /// What a partition is opened with.
@@ -48,6 +52,10 @@ pub(crate) struct Recovered {
     pub kept: Option<Section>,
     /// Segments that lie before the start, whose files are to go.
     pub dropped: Vec<Offset>,
+    /// How far the log was cleaned.
+    pub cleaned: Cleaned,
+    /// The recovery point.
+    pub checkpointed: Place,
 }
 
 impl LocalPartition {
@@ -61,6 +69,11 @@ impl LocalPartition {
         let leader_epoch = shared.leader_epoch();
         let dropped = recovered.dropped.into_iter();
         let doomed = dropped.map(|base| Doomed::new(base, &shared)).collect();
+        let log = Log::new(recovered.found, leader_epoch);
+        let mut state = State::new(log, !recovered.has_dir, doomed, recovered.kept);
+        state.cleaned = recovered.cleaned;
+        state.swapped_at = shared.checkpoints_begun.load(Ordering::SeqCst) + 1;
+        state.checkpointed = recovered.checkpointed;
         Arc::new_cyclic(|this| Self {
             id,
             dir,
@@ -69,12 +82,8 @@ impl LocalPartition {
             settings: RwLock::new(settings),
             writer: Mutex::new(recovered.writer),
             start_mover: Mutex::new(()),
-            state: Mutex::new(State::new(
-                Log::new(recovered.found, leader_epoch),
-                !recovered.has_dir,
-                doomed,
-                recovered.kept,
-            )),
+            cleaning: Mutex::new(()),
+            state: Mutex::new(state),
         })
     }
 
@@ -159,7 +168,10 @@ impl Source for LocalPartition {
             let files: Vec<_> = state
                 .log
                 .unsynced()
-                .map(|(segment, from)| (segment.base, segment.file.clone(), from, segment.size))
+                .map(|(segment, from)| {
+                    let which = (segment.base, segment.version);
+                    (which, segment.file.clone(), from, segment.size)
+                })
                 .collect();
             // A segment can be new and empty: its first write was refused.
             if files.is_empty() && !state.log.has_unsynced_entry() {
@@ -176,8 +188,8 @@ impl Source for LocalPartition {
         };
         let files = files
             .drain(..)
-            .map(|(base, open, from, to)| {
-                let file = self.file(base, open)?;
+            .map(|((base, version), open, from, to)| {
+                let file = self.file(base, version, open)?;
                 Ok(DirtyFile {
                     file,
                     base,

@@ -6,13 +6,22 @@ use crate::disk::{File, Open};
 use crate::local::access::read_failed;
 use crate::local::partition::LocalPartition;
 use crate::log::index::{Index, IndexFile};
-use crate::log::reader::{self, Wanted, Window};
+use crate::log::reader::{self, Span, Wanted, Window};
 use crate::log::segment::{self, Segment};
 use crate::log::{Located, Look};
 use crate::{AbortedTransaction, Offset, Read, ReadRequest, Slice, StorageError};
 
-/// How often a look-up starts over because retention took the segment away meanwhile.
-const LOOKS_MAX: usize = 3;
+/// What a read finds in one segment.
+enum Here {
+    Records(Slice),
+    Nothing,
+    /// Nothing is left up to the segment's end, which is here.
+    Hole(Offset),
+}
+
+/// How often a look-up starts over because retention took the segment away meanwhile, or a
+/// cleaning put another into its place.
+pub(super) const LOOKS_MAX: usize = 3;
 
 impl LocalPartition {
     /// Read whole batches if that takes no more than a look-up and a small read from the page
@@ -24,7 +33,9 @@ impl LocalPartition {
             Look::Empty => None,
             Look::NeedsIndex(_) | Look::Missing => return Ok(None),
             Look::Found(located) => {
-                wants_aborted = located.wants_aborted.then_some(located.segment);
+                wants_aborted = located
+                    .wants_aborted
+                    .then_some((located.segment, located.version));
                 let Some(file) = located.file.as_ref() else {
                     return Ok(None);
                 };
@@ -32,7 +43,10 @@ impl LocalPartition {
                     return Ok(None);
                 }
                 let wanted = Wanted::of(request);
-                if let Ok(Some(bytes)) = reader::small(&**file, &located, &wanted) {
+                // Where nothing is found, what follows may lie in the next segment.
+                if let Ok(Some(bytes)) = reader::small(&**file, &located, &wanted)
+                    && (bytes.is_some() || located.is_last)
+                {
                     let records = bytes.map(Slice::Bytes);
                     return Ok(Some(Read {
                         aborted: self.aborted_for(request, wants_aborted, records.as_ref()),
@@ -42,10 +56,14 @@ impl LocalPartition {
                     }));
                 }
                 match reader::span(&**file, &located, &wanted) {
-                    Ok(Some(span)) if span.1 <= located.verified => {
-                        Some(reader::slice(file, span)?)
+                    Ok(Span::At(from, end)) if end <= located.verified => {
+                        Some(reader::slice(file, (from, end))?)
                     }
-                    Ok(None) if located.bound <= located.verified => None,
+                    Ok(Span::Nothing(_))
+                        if located.is_last && located.bound <= located.verified =>
+                    {
+                        None
+                    }
                     Ok(_) | Err(StorageError::CorruptBatch(_)) => return Ok(None),
                     Err(error) => return Err(error),
                 }
@@ -63,7 +81,7 @@ impl LocalPartition {
     fn aborted_for(
         &self,
         request: &ReadRequest,
-        segment: Option<Offset>,
+        segment: Option<(Offset, u64)>,
         records: Option<&Slice>,
     ) -> Vec<AbortedTransaction> {
         match segment {
@@ -75,8 +93,9 @@ impl LocalPartition {
     /// Read whole batches; blocks for the disk.
     pub(super) fn read_now(&self, request: &ReadRequest) -> Result<Read, StorageError> {
         let mut looks = 0;
+        let mut request = *request;
         loop {
-            let (offsets, look, behind_active) = self.look(request)?;
+            let (offsets, look, behind_active) = self.look(&request)?;
             let mut wants_aborted = None;
             let records = match look {
                 Look::Empty => Ok(None),
@@ -86,25 +105,31 @@ impl LocalPartition {
                 }
                 Look::Missing => Err(self.damaged_at(request.from, 0, "the file is missing")),
                 Look::Found(located) => {
-                    wants_aborted = located.wants_aborted.then_some(located.segment);
-                    self.read_located(request, located)
+                    wants_aborted = located
+                        .wants_aborted
+                        .then_some((located.segment, located.version));
+                    match self.read_located(&request, located) {
+                        Ok(Here::Hole(end)) => {
+                            request.from = end;
+                            continue;
+                        }
+                        Ok(Here::Records(records)) => Ok(Some(records)),
+                        Ok(Here::Nothing) => Ok(None),
+                        Err(error) => Err(error),
+                    }
                 }
             };
             match records {
                 Ok(records) => {
                     return Ok(Read {
-                        aborted: self.aborted_for(request, wants_aborted, records.as_ref()),
+                        aborted: self.aborted_for(&request, wants_aborted, records.as_ref()),
                         records,
                         offsets,
                         behind_active,
                     });
                 }
                 // The segment was deleted between the look and the open: look again.
-                Err(StorageError::Io(error))
-                    if error.kind() == std::io::ErrorKind::NotFound && looks < LOOKS_MAX =>
-                {
-                    looks += 1;
-                }
+                Err(error) if is_gone(&error) && looks < LOOKS_MAX => looks += 1,
                 Err(error) => return Err(error),
             }
         }
@@ -122,41 +147,49 @@ impl LocalPartition {
         &self,
         request: &ReadRequest,
         mut located: Located,
-    ) -> Result<Option<Slice>, StorageError> {
-        let file = self.file(located.segment, located.file.take())?;
+    ) -> Result<Here, StorageError> {
+        let file = self.file(located.segment, located.version, located.file.take())?;
         let wanted = Wanted::of(request);
         match reader::span(&*file, &located, &wanted) {
-            Ok(None) if located.bound <= located.verified => {
-                return self.nothing_here(request, &located);
+            Ok(Span::Nothing(end)) if located.bound <= located.verified => {
+                return self.nothing_here(request, &located, end);
             }
-            Ok(Some(span)) if span.1 <= located.verified => {
-                return reader::slice(&file, span).map(Some);
+            Ok(Span::At(from, end)) if end <= located.verified => {
+                return reader::slice(&file, (from, end)).map(Here::Records);
             }
             Ok(_) | Err(StorageError::CorruptBatch(_)) => {}
             Err(error) => return Err(error),
         }
         self.verify(&*file, &mut located, &wanted)?;
         match reader::span(&*file, &located, &wanted) {
-            Ok(None) => self.nothing_here(request, &located),
-            Ok(Some(span)) => reader::slice(&file, span).map(Some),
+            Ok(Span::Nothing(end)) => self.nothing_here(request, &located, end),
+            Ok(Span::TooLong) => Ok(Here::Nothing),
+            Ok(Span::At(from, end)) => reader::slice(&file, (from, end)).map(Here::Records),
             Err(StorageError::CorruptBatch(why)) => Err(self.damaged(located.segment, why)),
             Err(error) => Err(error),
         }
     }
 
-    /// Nothing is to be given: because of the limits, or because what should be here is lost.
+    /// Nothing is to be given: because of the limits, or because it was cleaned away up to the
+    /// segment's end (F-6), or because what should be here is lost.
     fn nothing_here(
         &self,
         request: &ReadRequest,
         located: &Located,
-    ) -> Result<Option<Slice>, StorageError> {
+        end: Offset,
+    ) -> Result<Here, StorageError> {
+        let state = self.state();
+        if state.log.after_segment(located.segment) == Some(end) && end > request.from {
+            return Ok(Here::Hole(end));
+        }
         if !request.at_least_one {
-            return Ok(None);
+            return Ok(Here::Nothing);
         }
-        match &self.state().log.damage {
+        match &state.log.damage {
             Some(_) if located.bound == located.size => {}
-            _ => return Ok(None),
+            _ => return Ok(Here::Nothing),
         }
+        drop(state);
         Err(self.damaged_at(located.segment, located.size, "nothing where records were"))
     }
 
@@ -169,7 +202,11 @@ impl LocalPartition {
     ) -> Result<(), StorageError> {
         let epochs = self.state().log.epochs().clone();
         let verified = reader::verify(file, located, wanted, &epochs)?;
-        if let Some(segment) = self.state().log.segment_mut(located.segment) {
+        if let Some(segment) = self
+            .state()
+            .log
+            .segment_of(located.segment, located.version)
+        {
             segment.verified.add(located.from, verified.end);
         }
         let damage = verified
@@ -180,7 +217,7 @@ impl LocalPartition {
             located.stop = located.from;
         }
         match (damage, reader::span(file, located, wanted)?) {
-            (Some(damage), None) => Err(damage),
+            (Some(damage), Span::Nothing(_)) => Err(damage),
             _ => Ok(()),
         }
     }
@@ -208,8 +245,8 @@ impl LocalPartition {
 
     /// Bring a segment's index in from its file, or make it again if the file is unusable.
     pub(super) fn load_index(&self, base: Offset) -> Result<(), StorageError> {
-        let size = match self.state().log.segment_mut(base) {
-            Some(segment) => segment.size,
+        let (size, version) = match self.state().log.segment_mut(base) {
+            Some(segment) => (segment.size, segment.version),
             None => return Ok(()),
         };
         let path = segment::path(&self.dir, base, "index");
@@ -217,24 +254,31 @@ impl LocalPartition {
         let found = found.and_then(|bytes| IndexFile::decode(bytes).ok());
         let found = found.filter(|file| file.covered.base == base && file.covered.bytes <= size);
         if let Some(whole) = found.as_ref().filter(|file| file.covered.bytes == size) {
-            self.state()
-                .log
-                .set_index(base, Index::Mapped(whole.clone()), size);
+            let index = Index::Mapped(whole.clone());
+            self.state().log.set_index(base, version, index, size);
             return Ok(());
         }
-        let rebuilt = self.rebuild_index(base, size, found)?;
-        self.state().log.set_index(base, rebuilt.index, 0);
-        Ok(())
+        match self.rebuild_index(base, version, size, found) {
+            // Whoever asked looks again.
+            Err(error) if is_gone(&error) => Ok(()),
+            Err(error) => Err(error),
+            Ok(rebuilt) => {
+                let mut state = self.state();
+                state.log.set_index(base, version, rebuilt.index, 0);
+                Ok(())
+            }
+        }
     }
 
     /// Go over the headers that the index file does not describe.
     fn rebuild_index(
         &self,
         base: Offset,
+        version: u64,
         size: u64,
         found: Option<IndexFile>,
     ) -> Result<Segment, StorageError> {
-        let file = self.open_segment(base)?;
+        let file = self.open_segment(base, version)?;
         let interval = self.settings().index_interval_bytes;
         let mut segment = Segment::new(base, 0);
         let mut expected = found.map_or(base, |found| segment.take_up(found));
@@ -242,7 +286,7 @@ impl LocalPartition {
         while segment.size < size {
             match window.hop(segment.size) {
                 Ok(Some(hop)) if hop.base() == expected => {
-                    segment.push(expected, &hop.header, hop.header.max_timestamp, interval);
+                    segment.push(expected, &hop.header, hop.header.newest(), interval);
                     expected = hop.end_offset();
                 }
                 Ok(_) | Err(StorageError::CorruptBatch(_)) => {
@@ -263,18 +307,28 @@ impl LocalPartition {
         self.shared.disk.rename(&beside, path)
     }
 
-    /// An open file and the read errors of its partition, for walks that hold no lock.
-    pub(super) fn open_segment(&self, base: Offset) -> Result<Arc<dyn File>, StorageError> {
+    /// The open file of a segment, for walks that hold no lock. What is known of the segment must
+    /// have been looked up at this version.
+    pub(super) fn open_segment(
+        &self,
+        base: Offset,
+        version: u64,
+    ) -> Result<Arc<dyn File>, StorageError> {
         let open = self
             .state()
             .log
-            .segment_mut(base)
+            .segment_of(base, version)
             .and_then(|segment| segment.file.clone());
-        self.file(base, open)
+        self.file(base, version, open)
     }
 
     /// What a failure to open for reading means.
     pub(super) fn read_error(&self, error: std::io::Error) -> StorageError {
         read_failed(error)
     }
+}
+
+/// Whether an error says that a segment is no longer what it was when it was looked up.
+pub(super) fn is_gone(error: &StorageError) -> bool {
+    matches!(error, StorageError::Io(error) if error.kind() == std::io::ErrorKind::NotFound)
 }

@@ -8,7 +8,8 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::local::Shared;
 use crate::local::checkpoint::Section;
-use crate::log::Log;
+use crate::local::compaction::cleaned::Cleaned;
+use crate::log::{Log, Place};
 use crate::{Offset, StorageError};
 
 /// Somebody who waits for a sync.
@@ -39,6 +40,14 @@ pub(crate) struct State {
     pub is_deleted: bool,
     /// Segments that were dropped, whose files are to go.
     pub doomed: Vec<Doomed>,
+    /// How far the log was cleaned, and what was swapped since the last checkpoint.
+    pub cleaned: Cleaned,
+    /// The checkpoint that tells of the last swap.
+    pub swapped_at: u64,
+    /// Where the log ended in the last checkpoint on the disk.
+    pub checkpointed: Place,
+    /// Why the log cannot be cleaned.
+    pub uncleanable: Option<String>,
     /// What the checkpoint must go on saying of a partition that was found damaged.
     pub kept: Option<Section>,
 }
@@ -74,6 +83,10 @@ impl State {
             is_dir_new,
             is_deleted: false,
             doomed,
+            cleaned: Cleaned::default(),
+            swapped_at: 0,
+            checkpointed: Place::default(),
+            uncleanable: None,
             kept,
         }
     }

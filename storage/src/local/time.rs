@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use crate::disk::read_exact_at;
 use crate::local::partition::LocalPartition;
+use crate::local::read::{LOOKS_MAX, is_gone};
 use crate::log::Place;
 use crate::log::index::{Index, NO_TIMESTAMP};
 use crate::log::reader::{Hop, Window};
@@ -14,6 +15,7 @@ use crate::{Batch, Bound, Offset, Position, StorageError, TimeQuery, TimedOffset
 #[derive(Clone, Copy)]
 struct Part {
     base: Offset,
+    version: u64,
     max_timestamp: i64,
     end: Position,
     unloaded: bool,
@@ -26,6 +28,17 @@ impl LocalPartition {
         query: TimeQuery,
         bound: Bound,
     ) -> Result<Option<TimedOffset>, StorageError> {
+        let mut looks = 0;
+        loop {
+            match self.find(query, bound) {
+                // A cleaning put another segment into the place of one that was looked at.
+                Err(error) if is_gone(&error) && looks < LOOKS_MAX => looks += 1,
+                found => return found,
+            }
+        }
+    }
+
+    fn find(&self, query: TimeQuery, bound: Bound) -> Result<Option<TimedOffset>, StorageError> {
         match query {
             TimeQuery::AtOrAfter(time) => self.at_or_after(time, bound),
             TimeQuery::Largest => match self.largest(bound)? {
@@ -47,6 +60,7 @@ impl LocalPartition {
             .filter(|segment| segment.base <= place.segment)
             .map(|segment| Part {
                 base: segment.base,
+                version: segment.version,
                 max_timestamp: segment.max_timestamp,
                 end: if segment.base < place.segment {
                     segment.size
@@ -80,20 +94,20 @@ impl LocalPartition {
         }
         let begin = {
             let mut state = self.state();
-            let Some(segment) = state.log.segment_mut(part.base) else {
-                return Ok(None);
+            let Some(segment) = state.log.segment_of(part.base, part.version) else {
+                return Err(self.read_error(std::io::ErrorKind::NotFound.into()));
             };
             // Neither in front of the time nor in front of the log's start.
             let by_start = segment.before(start);
             let by_time = segment.before_time(time);
             u64::from(by_time.position.max(by_start.position))
         };
-        let file = self.open_segment(part.base)?;
+        let file = self.open_segment(part.base, part.version)?;
         let mut window = Window::hopping(&*file, part.end);
         let mut at = begin;
         while let Some(hop) = self.hop(&mut window, part.base, at)? {
             at = hop.next();
-            if hop.header.max_timestamp < time || hop.end_offset() <= start {
+            if hop.header.newest() < time || hop.end_offset() <= start {
                 continue;
             }
             let mut bytes = vec![0; hop.header.bytes];
@@ -142,8 +156,8 @@ impl LocalPartition {
         }
         let begin = {
             let mut state = self.state();
-            let Some(segment) = state.log.segment_mut(part.base) else {
-                return Ok(NO_TIMESTAMP);
+            let Some(segment) = state.log.segment_of(part.base, part.version) else {
+                return Err(self.read_error(std::io::ErrorKind::NotFound.into()));
             };
             if start > part.base {
                 segment.before(start)
@@ -156,13 +170,13 @@ impl LocalPartition {
         } else {
             begin.max_timestamp
         };
-        let file = self.open_segment(part.base)?;
+        let file = self.open_segment(part.base, part.version)?;
         let mut window = Window::hopping(&*file, part.end);
         let mut at = u64::from(begin.position);
         while let Some(hop) = self.hop(&mut window, part.base, at)? {
             at = hop.next();
             if hop.end_offset() > start {
-                largest = largest.max(hop.header.max_timestamp);
+                largest = largest.max(hop.header.newest());
             }
         }
         Ok(largest)

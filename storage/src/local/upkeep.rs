@@ -95,6 +95,7 @@ impl LocalEngine {
         }
         for partition in shared.all() {
             partition.remove_doomed(now_ms, is_full);
+            partition.forget_swaps();
         }
         shared.flusher.upkeep(now_ms);
         shared.close_idle_files();
@@ -162,6 +163,11 @@ impl Shared {
             files::replace(&*self.disk, &self.root.join(CHECKPOINT), &bytes)
                 .map_err(|error| self.refused("the checkpoint", error))?;
             *last = Some((bytes.len(), crc));
+        }
+        for section in sections.iter().filter(|section| section.damage.is_none()) {
+            if let Some(partition) = self.partitions.get(&section.id) {
+                partition.state().checkpointed = section.end;
+            }
         }
         self.checkpoints_written.fetch_max(number, Ordering::SeqCst);
         Ok(bytes)
@@ -262,6 +268,8 @@ impl LocalPartition {
 
     /// Put the indexes of sealed segments into their files, and the active one's if it has grown.
     fn write_indexes(&self) {
+        // None of a segment that is being replaced.
+        let _one = lock(&self.start_mover);
         for (base, bytes, is_sealed, covered) in self.unwritten_indexes() {
             let path = segment::path(&self.dir, base, "index");
             if let Err(error) = self.write_index(&path, &bytes) {
@@ -330,7 +338,7 @@ impl LocalPartition {
         }
         let active = writer.active.as_ref().map(|active| active.base);
         for segment in state.log.segments_mut() {
-            if std::mem::take(&mut segment.used) {
+            if std::mem::take(&mut segment.used) || segment.is_unnamed {
                 continue;
             }
             segment.file = None;

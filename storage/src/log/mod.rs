@@ -6,6 +6,7 @@
 
 pub(crate) mod aborted;
 pub(crate) mod checks;
+pub(crate) mod compaction;
 pub(crate) mod epochs;
 pub(crate) mod index;
 pub(crate) mod producers;
@@ -67,6 +68,10 @@ pub(crate) struct Written<'a> {
 pub(crate) struct Located {
     /// The segment's base offset.
     pub segment: Offset,
+    /// As [`Segment::version`].
+    pub version: u64,
+    /// Whether no segment follows.
+    pub is_last: bool,
     /// Its file, if open.
     pub file: Option<Arc<dyn File>>,
     /// The offset of the batch at `from`.
@@ -136,6 +141,8 @@ pub(crate) struct Log {
     unsynced_since_ms: Option<i64>,
     /// The newest segment whose directory entry is not durable.
     entry_unsynced: Option<Offset>,
+    /// Segments that were put into the place of others since the log was opened.
+    cleanings: u64,
     /// Why the log is read-only.
     pub damage: Option<String>,
 }
@@ -164,6 +171,7 @@ impl Log {
             leader_epoch,
             unsynced_since_ms: None,
             entry_unsynced: None,
+            cleanings: 0,
             damage: found.damage,
         }
     }
@@ -427,6 +435,7 @@ impl Log {
         let Some(at) = after.checked_sub(1) else {
             return Ok(Look::Missing);
         };
+        let is_last = after == self.segments.len();
         let segment = &mut self.segments[at];
         if matches!(segment.index, Index::Unloaded) {
             return Ok(Look::NeedsIndex(segment.base));
@@ -435,6 +444,7 @@ impl Log {
         let first = segment.before(from);
         let mut located = located(segment, first, bound, request.max_bytes);
         located.wants_aborted = self.has_aborted && request.bound == Bound::Stable;
+        located.is_last = is_last;
         if let Bound::Below(offset) = request.bound {
             let end = segment.after(offset.max(from.plus(1)));
             // What was not checked since the start is checked in long stretches, not in bits.
@@ -478,10 +488,50 @@ impl Log {
         gone
     }
 
+    /// The segment with this base offset, if its file is still the same.
+    pub fn segment_of(&mut self, base: Offset, version: u64) -> Option<&mut Segment> {
+        self.segment_mut(base)
+            .filter(|segment| segment.version == version)
+    }
+
+    /// The base offset of the segment behind this one.
+    pub fn after_segment(&self, base: Offset) -> Option<Offset> {
+        let after = self
+            .segments
+            .partition_point(|segment| segment.base <= base);
+        self.segments.get(after).map(|segment| segment.base)
+    }
+
+    /// Put a cleaned segment, which covers the same offsets, into the place of the sealed ones
+    /// with these base offsets. False, and nothing is changed, if they are not all here any more.
+    pub fn replace(&mut self, bases: &[Offset], mut cleaned: Segment) -> bool {
+        let known = self.segments.iter().map(|segment| segment.base);
+        let from = known.clone().position(|base| Some(&base) == bases.first());
+        let Some(from) = from else {
+            return false;
+        };
+        let is_here = known.skip(from).take(bases.len()).eq(bases.iter().copied());
+        let end = from + bases.len();
+        if !is_here || end >= self.segments.len() {
+            return false;
+        }
+        self.cleanings += 1;
+        cleaned.version = self.cleanings;
+        // All of it is durable and shown: a place in it is its end.
+        for place in [&mut self.high, &mut self.durable] {
+            if bases.contains(&place.segment) {
+                place.segment = cleaned.base;
+                place.position = cleaned.size;
+            }
+        }
+        self.segments.splice(from..end, [cleaned]);
+        true
+    }
+
     /// Give a segment the index read from its file, or made again. `written` bytes of the
     /// segment are described by the file.
-    pub fn set_index(&mut self, base: Offset, index: Index, written: Position) {
-        if let Some(segment) = self.segment_mut(base)
+    pub fn set_index(&mut self, base: Offset, version: u64, index: Index, written: Position) {
+        if let Some(segment) = self.segment_of(base, version)
             && matches!(segment.index, Index::Unloaded)
         {
             segment.index = index;
@@ -500,6 +550,8 @@ fn located(segment: &Segment, first: Entry, bound: Place, max_bytes: usize) -> L
     let most = from.saturating_add(max_bytes as u64).min(bound);
     Located {
         segment: segment.base,
+        version: segment.version,
+        is_last: true,
         file: segment.file.clone(),
         offset: segment.base.plus(i64::from(first.offset)),
         from,

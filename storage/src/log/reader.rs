@@ -213,7 +213,7 @@ pub(crate) fn small(
         if next > buffer.len() {
             return Err(StorageError::CorruptBatch("reaches past the end"));
         }
-        if hop.end_offset() > wanted.from {
+        if first.is_some() || begins(&hop, located, wanted) {
             let begin = *first.get_or_insert(end);
             let is_first = begin == end;
             let is_over = (next - begin) as u64 > wanted.max_bytes;
@@ -229,7 +229,24 @@ pub(crate) fn small(
     ))
 }
 
-/// Where the wanted batches lie: `None` if none may be given.
+/// Where the wanted batches lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Span {
+    /// Here, to there.
+    At(Position, Position),
+    /// The first is longer than may be given.
+    TooLong,
+    /// Nothing up to the bound, where the last batch ends before this offset.
+    Nothing(Offset),
+}
+
+/// Whether a read may begin with this batch. What only stands for a hole in the offsets is passed
+/// over, unless nothing follows it (F-6).
+fn begins(hop: &Hop, located: &Located, wanted: &Wanted) -> bool {
+    hop.end_offset() > wanted.from && (located.is_last || !hop.header.is_filler())
+}
+
+/// Where the wanted batches lie.
 ///
 /// # Errors
 /// As [`Window::hop`].
@@ -237,23 +254,25 @@ pub(crate) fn span(
     file: &dyn File,
     located: &Located,
     wanted: &Wanted,
-) -> Result<Option<(Position, Position)>, StorageError> {
+) -> Result<Span, StorageError> {
     let mut window = Window::hopping(file, located.bound);
-    let mut at = located.from;
+    let (mut at, mut end) = (located.from, located.offset);
     let first = loop {
         match window.hop(at)? {
-            None => return Ok(None),
-            Some(hop) if hop.end_offset() > wanted.from => break hop,
-            Some(hop) => at = hop.next(),
+            None => return Ok(Span::Nothing(end)),
+            Some(hop) if begins(&hop, located, wanted) => break hop,
+            Some(hop) => (at, end) = (hop.next(), hop.end_offset()),
         }
     };
     let limit = first.position.saturating_add(wanted.max_bytes);
     if located.bound <= limit {
-        return Ok(Some((first.position, located.bound)));
+        return Ok(Span::At(first.position, located.bound));
     }
     if first.next() > limit {
-        let one = (first.position, first.next());
-        return Ok(wanted.at_least_one.then_some(one));
+        return Ok(match wanted.at_least_one {
+            true => Span::At(first.position, first.next()),
+            false => Span::TooLong,
+        });
     }
     let mut end = first.next().max(located.stop);
     while let Some(hop) = window.hop(end)? {
@@ -262,7 +281,7 @@ pub(crate) fn span(
         }
         end = hop.next();
     }
-    Ok(Some((first.position, end)))
+    Ok(Span::At(first.position, end))
 }
 
 /// The batches of a span that was verified.
@@ -310,7 +329,8 @@ pub(crate) fn verify(
     let enough = located.from.saturating_add(want).min(located.bound);
     let mut window = Window::scanning(file, located.size);
     let (mut at, mut expected) = (located.from, located.offset);
-    while at < enough || (at < located.bound && expected <= wanted.from) {
+    let mut begun = false;
+    while at < enough || (at < located.bound && !begun) {
         let damage = match window.hop(at) {
             Ok(None) => break,
             Ok(Some(hop)) if hop.base() != expected => "an offset out of line",
@@ -319,6 +339,7 @@ pub(crate) fn verify(
             }
             Ok(Some(hop)) => {
                 if window.crc_fits(&hop)? {
+                    begun |= begins(&hop, located, wanted);
                     at = hop.next();
                     expected = hop.end_offset();
                     continue;

@@ -140,7 +140,6 @@ fn could_follow(bytes: &[u8], walked: &Walked, epoch_max: i32) -> bool {
     let ahead = header.base_offset.saturating_sub(walked.end.get());
     (1..=i64::from(i32::MAX)).contains(&ahead)
         && header.last_offset_delta >= 0
-        && header.count > 0
-        && header.count - 1 <= header.last_offset_delta
+        && (0..=header.last_offset_delta.saturating_add(1)).contains(&header.count)
         && (walked.epoch..=epoch_max).contains(&header.leader_epoch)
 }

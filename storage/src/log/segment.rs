@@ -72,6 +72,11 @@ pub(crate) struct Segment {
     pub file: Option<Arc<dyn File>>,
     /// Whether the file was used since it was last considered for closing.
     pub used: bool,
+    /// Which of the files that had this segment's name one after the other it is: positions in
+    /// one mean nothing in another. Counts cleanings of the log since it was opened.
+    pub version: u64,
+    /// Whether the open file has its name yet: until then it must stay open.
+    pub is_unnamed: bool,
 }
 
 impl Segment {
@@ -92,6 +97,8 @@ impl Segment {
             verified: Ranges::default(),
             file: None,
             used: false,
+            version: 0,
+            is_unnamed: false,
         }
     }
 

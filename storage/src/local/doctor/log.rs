@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::disk::{File, Open};
+use crate::disk::{self, File, Open};
 use crate::local::checkpoint::Section;
+use crate::local::compaction::cleaned::{self, Cleaned};
 use crate::local::doctor::{Doctor, Severity};
 use crate::local::{aborted, cut, io, start};
 use crate::log::aborted::{AbortedFile, Finder};
@@ -56,7 +57,7 @@ impl IndexCheck {
             self.is_wrong |= !fits;
             self.next += 1;
         }
-        self.max_timestamp = self.max_timestamp.max(hop.header.max_timestamp);
+        self.max_timestamp = self.max_timestamp.max(hop.header.newest());
     }
 
     fn is_right(&self) -> bool {
@@ -68,7 +69,13 @@ impl Doctor<'_> {
     /// Check a log, and mend it if asked.
     pub(super) fn check_log(&mut self, id: PartitionId, dir: &Path) -> Result<(), StorageError> {
         self.report.partitions += 1;
-        let entries = self.disk.list(dir).map_err(io)?;
+        let mut entries = self.disk.list(dir).map_err(io)?;
+        let Some(cleaned) = self.check_cleaning(dir, &mut entries)? else {
+            return Ok(());
+        };
+        if let Some(section) = self.sections.get_mut(&id) {
+            cleaned.correct(section);
+        }
         let mut files: Vec<_> = entries
             .iter()
             .filter_map(|entry| Some((segment::base_of(&entry.name, "log")?, entry.len)))
@@ -87,6 +94,37 @@ impl Doctor<'_> {
         }
         self.check_mark(id, dir, before, section.as_ref());
         Ok(())
+    }
+
+    /// How far the log was cleaned. A cleaning that was cut off is ended first, as a start would;
+    /// `None` if that may not be done: until then the segments do not fit together.
+    fn check_cleaning(
+        &mut self,
+        dir: &Path,
+        entries: &mut Vec<disk::Entry>,
+    ) -> Result<Option<Cleaned>, StorageError> {
+        let Some(cleaned) = cleaned::read(self.disk, dir)? else {
+            let path = dir.join(cleaned::CLEANED);
+            let what = "unusable: how far the log was cleaned is not known";
+            self.report.add(&path, Severity::Note, what);
+            if self.repair {
+                cut::remove(self.disk, &path)?;
+                self.report.done("removed");
+            }
+            return Ok(Some(Cleaned::default()));
+        };
+        if !cleaned::is_unfinished(entries, &cleaned) {
+            return Ok(Some(cleaned));
+        }
+        let what = "a cleaning was cut off, which the next start ends: not looked at further";
+        self.report.add(dir, Severity::Note, what);
+        if !self.repair {
+            return Ok(None);
+        }
+        cleaned::mend(self.disk, dir, entries, &cleaned)?;
+        *entries = self.disk.list(dir).map_err(io)?;
+        self.report.done("ended");
+        Ok(Some(cleaned))
     }
 
     fn check_start(&mut self, dir: &Path, has_file: bool) -> Result<Offset, StorageError> {

@@ -104,6 +104,7 @@ fn every_key_that_the_log_acts_on_reaches_it() {
         compression: Codec::Zstd,
         gzip_level: 9,
         zstd_level: -7,
+        ..LogSettings::default()
     };
     assert_eq!(TOPICS.check(&own, &brokers()), Ok(()));
     assert_eq!(settings(&LogSettings::default(), &own, false), expected);

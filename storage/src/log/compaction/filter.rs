@@ -1,0 +1,204 @@
+//! What a cleaning leaves of one batch. Pure.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+
+use crate::batch::{BatchHeader, CRC_FROM, DELETE_HORIZON, HEADER_BYTES};
+use crate::log::compaction::ended::Ended;
+use crate::log::compaction::map::KeyMap;
+use crate::record::{pack, raw};
+use crate::{Batch, Offset, StorageError};
+
+/// What is left.
+#[derive(Debug, Clone)]
+pub(crate) enum Left {
+    /// All of it, byte for byte.
+    Whole,
+    /// Some records, or none: the batch is kept for its producer's sake.
+    Part(Batch),
+    /// Nothing.
+    Nothing,
+}
+
+/// The last batch of a producer that the log remembers: it stays, if only empty, so that the
+/// producer's sequence can be found again (C-2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LastBatch {
+    /// The producer's epoch.
+    pub epoch: i16,
+    /// The last offset of its last data batch; `None` if only a marker is known of it.
+    pub last: Option<Offset>,
+}
+
+/// What decides.
+pub(crate) struct Rules<'a> {
+    /// The last offset of each key of the part that was mapped.
+    pub map: &'a KeyMap,
+    /// Above this offset nothing was mapped, and everything stays.
+    pub mapped: Offset,
+    /// Producers that are remembered.
+    pub producers: &'a HashMap<i64, LastBatch>,
+    /// Wall time, ms.
+    pub now_ms: i64,
+    /// `delete.retention.ms`.
+    pub delete_retention_ms: i64,
+}
+
+/// Records that stay, and what they say together.
+#[derive(Default)]
+struct Kept {
+    records: Vec<raw::Raw>,
+    has_tombstone: bool,
+}
+
+impl Rules<'_> {
+    /// What is left of the next batch.
+    ///
+    /// # Errors
+    /// [`StorageError::InvalidBatch`] if its records cannot be read.
+    pub fn apply(&self, batch: &Batch, ended: &mut Ended) -> Result<Left, StorageError> {
+        let header = batch.header();
+        let may_go = ended.see(batch);
+        if header.base_offset > self.mapped.get() {
+            return Ok(Left::Whole);
+        }
+        let is_past = header
+            .delete_horizon_ms()
+            .is_some_and(|horizon| horizon <= self.now_ms);
+        // Markers wait for their horizon as tombstones do (C-4).
+        let goes = may_go && (!header.is_control() || is_past);
+        if goes || header.count == 0 {
+            return self.emptied(header);
+        }
+        if header.is_control() {
+            return match may_go && header.delete_horizon_ms().is_none() {
+                true => self.rewrite(
+                    header,
+                    raw::records(batch)?.collect::<Result<_, _>>()?,
+                    true,
+                ),
+                false => Ok(Left::Whole),
+            };
+        }
+        let kept = self.keep(batch, is_past)?;
+        if kept.records.is_empty() {
+            return self.emptied(header);
+        }
+        let needs_horizon = kept.has_tombstone && header.delete_horizon_ms().is_none();
+        if kept.records.len() == usize::try_from(header.count).unwrap_or(0) && !needs_horizon {
+            return Ok(Left::Whole);
+        }
+        self.rewrite(header, kept.records, needs_horizon)
+    }
+
+    /// The records that stay: the last of each key, tombstones until their horizon (C-2, C-3).
+    fn keep(&self, batch: &Batch, is_past: bool) -> Result<Kept, StorageError> {
+        let base = Offset::new(batch.header().base_offset);
+        let mut kept = Kept::default();
+        for record in raw::records(batch)? {
+            let record = record?;
+            let offset = base.plus(i64::from(record.offset_delta));
+            let stays = offset > self.mapped
+                || record.key.as_ref().is_some_and(|key| {
+                    self.map.get(key).is_none_or(|last| offset >= last)
+                        && (record.has_value || !is_past)
+                });
+            if stays {
+                kept.has_tombstone |= !record.has_value;
+                kept.records.push(record);
+            }
+        }
+        Ok(kept)
+    }
+
+    /// Nothing, or the bare header if the producer's sequence is known from it (C-2).
+    fn emptied(&self, header: &BatchHeader) -> Result<Left, StorageError> {
+        let known = self.producers.get(&header.producer_id);
+        let last = header.base_offset + i64::from(header.last_offset_delta);
+        let stays = header.producer_id >= 0
+            && known.is_some_and(|known| match known.last {
+                Some(offset) => offset.get() == last,
+                None => header.is_control() && known.epoch == header.producer_epoch,
+            });
+        match stays {
+            false => Ok(Left::Nothing),
+            true if header.count == 0 => Ok(Left::Whole),
+            true => {
+                let empty = BatchHeader {
+                    count: 0,
+                    attributes: header.attributes & !0x07,
+                    ..*header
+                };
+                finish(empty, &[]).map(Left::Part)
+            }
+        }
+    }
+
+    /// The batch with these records alone. Base offset, last offset, sequence and codec stay.
+    fn rewrite(
+        &self,
+        header: &BatchHeader,
+        records: Vec<raw::Raw>,
+        sets_horizon: bool,
+    ) -> Result<Left, StorageError> {
+        let mut changed = *header;
+        changed.count = i32::try_from(records.len()).unwrap_or(i32::MAX);
+        let newest = records.iter().map(|record| record.timestamp_delta).max();
+        if !header.is_log_append_time() {
+            changed.max_timestamp = header.base_timestamp.saturating_add(newest.unwrap_or(0));
+        }
+        let mut body = Vec::with_capacity(records.iter().map(|record| record.bytes.len()).sum());
+        if sets_horizon {
+            changed.attributes |= DELETE_HORIZON;
+            changed.base_timestamp = self.now_ms.saturating_add(self.delete_retention_ms);
+            let shift_ms = header.base_timestamp.saturating_sub(changed.base_timestamp);
+            for record in &records {
+                record.put_shifted(&mut body, shift_ms)?;
+            }
+        } else {
+            for record in &records {
+                body.extend_from_slice(&record.bytes);
+            }
+        }
+        drop(records);
+        finish(changed, &pack::pack(header.codec(), body, None)?).map(Left::Part)
+    }
+}
+
+/// A batch of this header and these records, compressed as the header says.
+pub(super) fn finish(mut header: BatchHeader, body: &[u8]) -> Result<Batch, StorageError> {
+    header.bytes = HEADER_BYTES + body.len();
+    let mut bytes = Vec::with_capacity(header.bytes);
+    bytes.extend_from_slice(&header.encode());
+    bytes.extend_from_slice(body);
+    let crc = crc32c::crc32c(&bytes[CRC_FROM..]);
+    bytes[CRC_FROM - 4..CRC_FROM].copy_from_slice(&crc.to_be_bytes());
+    Batch::parse(Bytes::from(bytes), usize::MAX)
+}
+
+/// A batch that stands for the offsets from `base` up to `end`, whose batches are gone: so that
+/// the offsets of a log never have a gap, and a walk still tells what is lost from what was
+/// cleaned.
+///
+/// # Errors
+/// [`StorageError::InvalidBatch`] if that is more than a batch can say.
+pub(crate) fn filler(base: Offset, end: Offset, leader_epoch: i32) -> Result<Batch, StorageError> {
+    let delta = i32::try_from(end.get() - base.get() - 1)
+        .map_err(|_| StorageError::InvalidBatch("a hole of more than 2^31 offsets"))?;
+    let header = BatchHeader {
+        base_offset: base.get(),
+        bytes: HEADER_BYTES,
+        leader_epoch,
+        crc: 0,
+        attributes: 0,
+        last_offset_delta: delta,
+        base_timestamp: -1,
+        max_timestamp: -1,
+        producer_id: -1,
+        producer_epoch: -1,
+        base_sequence: -1,
+        count: 0,
+    };
+    finish(header, &[])
+}
