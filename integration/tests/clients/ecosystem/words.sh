@@ -75,6 +75,13 @@ once() {
     echo "$pins" >"$folder/pins"
 }
 
+venv() {
+    python3 -m venv venv
+    venv/bin/pip install --quiet --disable-pip-version-check "$@"
+}
+
+node_modules() { npm install --no-audit --no-fund --no-save --no-package-lock "$@"; }
+
 java_classes() {
     cp "$here/java/pom.xml" .
     mvn -q -B dependency:copy-dependencies -DoutputDirectory=lib
@@ -134,6 +141,21 @@ configs() { at kafka.admin.ConfigCommand "$@"; }
 groups() { at $tools.consumer.group.ConsumerGroupCommand "$@"; }
 share_groups() { at $tools.consumer.group.ShareGroupCommand "$@"; }
 offsets() { at $tools.GetOffsetShell "$@"; }
+
+free_port() {
+    python3 -c 'import socket
+with socket.socket() as probe:
+    probe.bind(("127.0.0.1", 0))
+    print(probe.getsockname()[1])'
+}
+
+# The topics of one partition that a program reads from and writes to.
+make_topics() {
+    install_java
+    open_tools
+    topics --create --topic "$unique-source" --partitions 1
+    topics --create --topic "$unique-target" --partitions 1
+}
 
 # Kill the server with -9 and start it again, where `scripts/ecosystem.sh` runs it.
 may_restart() { [ -n "${SERVER_CONTROL:-}" ]; }

@@ -11,6 +11,8 @@ import java.util.Objects;
 import java.util.TreeMap;
 import java.util.concurrent.Future;
 import org.apache.kafka.clients.admin.AdminClient;
+import org.apache.kafka.clients.admin.Config;
+import org.apache.kafka.clients.admin.ConfigEntry;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.admin.RecordsToDelete;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
@@ -179,6 +181,15 @@ public final class OldStory {
         expect("retention.ms", retention, "604800000");
         expect("partitions", admin.describeTopics(Collections.singleton(topic)).all().get()
                 .get(topic).partitions().size(), PARTITIONS);
+        // The call of older consoles: what is not named goes back to its default.
+        Config wanted = new Config(Collections.singleton(new ConfigEntry("segment.ms", "60000")));
+        admin.alterConfigs(Collections.singletonMap(resource, wanted)).all().get();
+        Config now = admin.describeConfigs(Collections.singleton(resource)).all().get()
+                .get(resource);
+        expect("segment.ms", now.get("segment.ms").value(), "60000");
+        int node = admin.describeCluster().controller().get().id();
+        expect("folders", admin.describeLogDirs(Collections.singleton(node)).all().get()
+                .get(node).size(), 1);
         TopicPartition partition = new TopicPartition(topic, 0);
         long low = admin.deleteRecords(
                 Collections.singletonMap(partition, RecordsToDelete.beforeOffset(5)))
@@ -187,6 +198,6 @@ public final class OldStory {
         expect("nodes", admin.describeCluster().nodes().get().size(), 1);
         admin.listConsumerGroups().all().get();
         admin.deleteTopics(Collections.singleton(topic)).all().get();
-        System.out.println("ok admin: describe, delete");
+        System.out.println("ok admin: describe, alter the old way, folders, delete");
     }
 }
