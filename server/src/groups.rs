@@ -16,7 +16,8 @@ use crate::config::Config;
 use crate::coordinator::LogEnds;
 use crate::coordinator::catalog::{OFFSETS_TOPIC, Topic, View};
 use crate::coordinator::group::{
-    Action, Event, GroupMachine, Limits, Listed, QueueEvent, QueueTopics, Reply, Survey, TopicNow,
+    Action, Compiled, Event, GroupMachine, Limits, Listed, Matches, QueueEvent, QueueTopics, Reply,
+    Survey, TopicNow,
 };
 use crate::coordinator::router::shard_of;
 use crate::coordinator::runtime::{CHECKPOINT_BYTES_MIN, Setup, Shard, Shell, State};
@@ -293,11 +294,46 @@ impl GroupShell {
     }
 }
 
+impl GroupShell {
+    fn match_topics(&self, group: Arc<str>, regexes: Vec<(Arc<str>, Compiled)>) -> Matches {
+        self.curious.store(true, Ordering::SeqCst);
+        let version = self.view.version();
+        let regexes = regexes.into_iter();
+        let matches: Vec<_> = regexes
+            .map(|(regex, compiled)| (regex, matching(&self.view, &compiled)))
+            .collect();
+        let names: BTreeSet<_> = matches
+            .iter()
+            .flat_map(|(_, names)| names.clone())
+            .collect();
+        Matches {
+            found: self.find(names),
+            group,
+            version,
+            matches,
+        }
+    }
+}
+
+/// The names of the topics that an expression stands for, in order.
+pub fn matching(view: &View, regex: &Compiled) -> Vec<Arc<str>> {
+    let topics = view.topics().into_iter();
+    let mut names: Vec<Arc<str>> = topics
+        .filter(|topic| regex.is_match(&topic.name))
+        .map(|topic| topic.name.clone())
+        .collect();
+    names.sort_unstable();
+    names
+}
+
 impl Shell<GroupMachine> for GroupShell {
     /// Queues are made before the answer goes that gives them to a member: what is produced after
     /// it will be in them.
     async fn perform(&self, shard: &Shard<GroupMachine>, action: Action) {
         let (group, event) = match action {
+            Action::MatchTopics { group, regexes } => {
+                return shard.tell(Event::Matched(self.match_topics(group, regexes)));
+            }
             Action::FindTopics(names) => {
                 return shard.tell(Event::Topics(self.find(names)));
             }

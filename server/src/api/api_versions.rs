@@ -32,9 +32,16 @@ pub(super) struct Feature {
 }
 
 /// `metadata.version` 27 is 4.1-IV1: the release whose table of APIs is spoken here.
-/// `share.version` 1 is share groups (KIP-932). `transaction.version` 2 tells clients that each
-/// transaction has an epoch of its own and that writing adds partitions (KIP-890).
+/// `group.version` 1 is consumer groups (KIP-848), `share.version` 1 is share groups (KIP-932).
+/// `transaction.version` 2 tells clients that each transaction has an epoch of its own and that
+/// writing adds partitions (KIP-890).
 pub(super) const FEATURES: &[Feature] = &[
+    Feature {
+        name: "group.version",
+        min: 0,
+        max: 1,
+        finalized: 1,
+    },
     Feature {
         name: "metadata.version",
         min: 7,
@@ -180,23 +187,25 @@ mod tests {
     fn net_6_net_7_features_come_with_v3_and_those_from_0_on_with_v4() {
         assert!(answer(2).supported_features.is_empty());
         assert!(answer(2).finalized_features.is_empty());
-        for (version, shown) in [(3, 1), (4, 3)] {
+        for (version, shown) in [(3, 1..2), (4, 0..4)] {
             let response = answer(version);
             let supported = response.supported_features.iter();
             let supported: Vec<_> = supported
                 .map(|feature| (&*feature.name, feature.min_version, feature.max_version))
                 .collect();
             let all = [
+                ("group.version", 0, 1),
                 ("metadata.version", 7, 27),
                 ("share.version", 0, 1),
                 ("transaction.version", 0, 2),
             ];
-            assert_eq!(supported, all[..shown]);
+            assert_eq!(supported, all[shown]);
             let finalized = response.finalized_features.iter().map(|feature| {
                 let levels = (feature.min_version_level, feature.max_version_level);
                 (&*feature.name, levels)
             });
             let all = [
+                ("group.version", (1, 1)),
                 ("metadata.version", (27, 27)),
                 ("share.version", (1, 1)),
                 ("transaction.version", (2, 2)),

@@ -92,6 +92,8 @@ error_codes! {
     DescribeTransactionsResponse: transaction_states.error_code;
     TxnOffsetCommitResponse: topics.partitions.error_code;
     ListTransactionsResponse: error_code;
+    ConsumerGroupHeartbeatResponse: error_code;
+    ConsumerGroupDescribeResponse: groups.error_code;
     ListConfigResourcesResponse: error_code;
     DescribeTopicPartitionsResponse: topics.error_code, topics.partitions.error_code;
     ShareGroupHeartbeatResponse: error_code;

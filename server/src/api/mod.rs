@@ -228,6 +228,8 @@ mod alter_replica_log_dirs;
 mod alter_share_group_offsets;
 mod alter_user_scram_credentials;
 mod api_versions;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod create_acls;
 mod create_delegation_token;
 mod create_partitions;
@@ -349,6 +351,8 @@ pub const ROUTES: &[Route] = &[
     Route::of::<unregister_broker::UnregisterBroker>(),            // 64
     Route::of::<describe_transactions::DescribeTransactions>(),    // 65
     Route::of::<list_transactions::ListTransactions>(),            // 66
+    Route::of::<consumer_group_heartbeat::ConsumerGroupHeartbeat>(), // 68
+    Route::of::<consumer_group_describe::ConsumerGroupDescribe>(), // 69
     Route::of::<list_config_resources::ListConfigResources>(),     // 74
     Route::of::<describe_topic_partitions::DescribeTopicPartitions>(), // 75
     Route::of::<share_group_heartbeat::ShareGroupHeartbeat>(),     // 76

@@ -5,7 +5,7 @@
 //! - v1: topics of one group; v2: null topics ask for all, an error for the whole answer
 //! - v3: throttle time; v5: leader epochs; v6: flexible
 //! - v7: `require_stable`: UNSTABLE_OFFSET_COMMIT where a transaction has yet to decide
-//! - v8: many groups; v9: member id and epoch, of groups of another kind
+//! - v8: many groups; v9: member id and epoch, for consumer groups (H-8)
 
 use std::future::Future;
 use std::ops::RangeInclusive;
@@ -18,7 +18,7 @@ use ratel_protocol::messages::offset_fetch_response::{
 use ratel_protocol::messages::{GroupId, OffsetFetchRequest, OffsetFetchResponse, TopicName};
 use ratel_protocol::{ApiKey, ErrorCode, StrBytes};
 
-use super::groups::{STRANGE, own, send_each, text};
+use super::groups::{STRANGE, own, own_or_none, send_each, text};
 use super::{Api, Context, Later};
 use crate::coordinator::group::{Committed, Event, Fetch, FetchedTopic, Reply};
 
@@ -52,6 +52,8 @@ fn asked(request: OffsetFetchRequest, version: i16) -> Vec<Fetch> {
         });
         return vec![Fetch {
             group: own(&request.group_id),
+            member: None,
+            member_epoch: -1,
             topics,
             require_stable: request.require_stable,
         }];
@@ -61,6 +63,8 @@ fn asked(request: OffsetFetchRequest, version: i16) -> Vec<Fetch> {
     groups
         .map(|group| Fetch {
             group: own(&group.group_id),
+            member: own_or_none(group.member_id.as_ref()),
+            member_epoch: group.member_epoch,
             topics: group.topics.map(|topics| {
                 let topics = topics.into_iter();
                 let topics = topics.map(|topic| copy((topic.name, topic.partition_indexes)));

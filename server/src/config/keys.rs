@@ -181,6 +181,24 @@ keys! {
     group_member_max_bytes: usize = 1 << 20, "group.member.max.bytes", ours();
     /// The subscriptions and assignments of one group, in bytes.
     group_metadata_max_bytes: usize = 8 << 20, "group.metadata.max.bytes", ours();
+    /// How often a member of a consumer group tells that it lives, in milliseconds, of groups that
+    /// do not say otherwise.
+    group_consumer_heartbeat_interval_ms: i32 = 5000, "group.consumer.heartbeat.interval.ms",
+        at_least(100), at_most(60_000);
+    /// A member of a consumer group of which nothing was heard for this long is put out, in
+    /// milliseconds, of groups that do not say otherwise.
+    group_consumer_session_timeout_ms: i32 = 45_000, "group.consumer.session.timeout.ms",
+        at_least(1000), at_most(3_600_000);
+    /// Members of one consumer group at most.
+    group_consumer_max_size: usize = 2_147_483_647, "group.consumer.max.size", at_least(1);
+    /// How the partitions of a consumer group may be shared out; the first is used if no member
+    /// asks for one.
+    group_consumer_assignors: String = "uniform,range".into(), "group.consumer.assignors", list(),
+        words(&["uniform", "range"]);
+    /// How often all topics are held against the regular expressions of consumer groups, in
+    /// milliseconds. Topics that come or go are noticed at once.
+    group_consumer_regex_refresh_interval_ms: i64 = 600_000,
+        "group.consumer.regex.refresh.interval.ms", int(), at_least(10_000);
     /// How often a member of a share group tells that it lives, in milliseconds, of groups that do
     /// not say otherwise.
     group_share_heartbeat_interval_ms: i32 = 5000, "group.share.heartbeat.interval.ms",

@@ -45,7 +45,7 @@ const CLUSTER: &str = "Of Kafka's controllers and replicas; one server has neith
 const COMPACTION: &str = "Of compaction, which is not there yet.";
 const TRANSACTIONS: &str =
     "Of transactions: one server keeps one replica, and has no two-phase commit.";
-const GROUPS: &str = "Of the new consumer group protocol, which is not there yet.";
+const GROUPS: &str = "Of consumer groups; nothing here depends on it.";
 const SHARES: &str = "Of share groups, which are not there yet.";
 const STREAMS: &str = "Of streams groups, which are not there yet.";
 
@@ -141,21 +141,11 @@ pub const SHOWN: &[Key] = &[
         "-1",
         "What arrives together is written together.",
     ),
-    int("group.consumer.session.timeout.ms", "45000", GROUPS),
-    int("group.consumer.heartbeat.interval.ms", "5000", GROUPS),
     int("group.consumer.min.session.timeout.ms", "45000", GROUPS),
     int("group.consumer.max.session.timeout.ms", "60000", GROUPS),
     int("group.consumer.min.heartbeat.interval.ms", "5000", GROUPS),
     int("group.consumer.max.heartbeat.interval.ms", "15000", GROUPS),
-    shown(
-        "group.consumer.assignors",
-        Kind::List,
-        "uniform,range",
-        GROUPS,
-    ),
     text("group.consumer.migration.policy", "bidirectional", GROUPS),
-    int("group.consumer.max.size", "2147483647", GROUPS),
-    int("group.consumer.regex.refresh.interval.ms", "600000", GROUPS),
     int(
         "share.coordinator.state.topic.replication.factor",
         "3",

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::broker_config::{BrokerConfigs, Source};
 use super::config_key::{KeyTable, parse_bool};
+use crate::coordinator::group::ConsumerSettings;
 use crate::coordinator::share::QueueConfig;
 
 mod table;
@@ -29,14 +30,16 @@ fn check_together(
     configs: &BTreeMap<String, String>,
     brokers: &BrokerConfigs,
 ) -> Result<(), String> {
-    let number = |name| GROUPS.number(configs, brokers, name);
-    let heartbeat = number("share.heartbeat.interval.ms");
-    let session = number("share.session.timeout.ms");
-    if heartbeat >= session {
-        return Err(format!(
-            "share.heartbeat.interval.ms={heartbeat} must be below \
-             share.session.timeout.ms={session}."
-        ));
+    let number = |name: &str| GROUPS.number(configs, brokers, name);
+    for kind in ["consumer", "share"] {
+        let heartbeat = number(&format!("{kind}.heartbeat.interval.ms"));
+        let session = number(&format!("{kind}.session.timeout.ms"));
+        if heartbeat >= session {
+            return Err(format!(
+                "{kind}.heartbeat.interval.ms={heartbeat} must be below \
+                 {kind}.session.timeout.ms={session}."
+            ));
+        }
     }
     Ok(())
 }
@@ -113,6 +116,8 @@ fn whole(text: &str) -> Option<i64> {
 pub struct GroupSettings {
     /// What its queues act on.
     pub queue: Arc<QueueConfig>,
+    /// How it treats its members if it is a consumer group.
+    pub consumer: ConsumerSettings,
     /// A member of which nothing was heard for this long is put out, ms
     /// (`share.session.timeout.ms`).
     pub session_timeout_ms: i32,
@@ -156,6 +161,10 @@ impl GroupSettings {
                 dead_letters: !topic.is_empty(),
                 paused: is("queue.paused"),
             }),
+            consumer: ConsumerSettings {
+                session_timeout_ms: number("consumer.session.timeout.ms"),
+                heartbeat_interval_ms: int("consumer.heartbeat.interval.ms"),
+            },
             session_timeout_ms: int("share.session.timeout.ms"),
             heartbeat_interval_ms: int("share.heartbeat.interval.ms"),
             offset_reset: OffsetReset::parse(&value("share.auto.offset.reset"))

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use ratel_protocol::ErrorCode;
 
+use super::classic::Classic;
 use super::event::{Commit, CommitOffset, DeleteOffsets, Fetch, FetchedTopic, Reply};
 use super::record::{Committed, Record};
-use super::{GroupMachine, Timestamp};
+use super::{GroupMachine, Kind, Timestamp};
 use crate::coordinator::{Effects, Ticket};
 
 /// Topic, partition, and what is committed for it.
@@ -76,6 +77,9 @@ impl GroupMachine {
         event: &Commit,
         out: &mut Effects<Self>,
     ) -> Result<(), ErrorCode> {
+        if let Ok(consumer) = self.consumer(&event.group) {
+            return consumer.check_commit(event);
+        }
         if self.groups.contains_key(&event.group) {
             return self
                 .turn(now, &event.group, out, |group, turn| {
@@ -93,7 +97,10 @@ impl GroupMachine {
     }
 
     /// O-6. A group that does not exist has committed nothing.
-    pub(super) fn fetch(&self, event: &Fetch) -> Vec<FetchedTopic> {
+    pub(super) fn fetch(&self, event: &Fetch) -> Result<Vec<FetchedTopic>, ErrorCode> {
+        if let Ok(consumer) = self.consumer(&event.group) {
+            consumer.check_fetch(event.member.as_deref(), event.member_epoch)?;
+        }
         let group = self.groups.get(&event.group);
         let find = |topic: &Arc<str>, partition| {
             let committed = match group {
@@ -105,21 +112,22 @@ impl GroupMachine {
             };
             (partition, committed)
         };
-        let fetched = |topic: &Arc<str>, partitions: &mut dyn Iterator<Item = i32>| FetchedTopic {
+        let of_topic = |topic: &Arc<str>, partitions: &mut dyn Iterator<Item = i32>| FetchedTopic {
             topic: topic.clone(),
             partitions: partitions.map(|partition| find(topic, partition)).collect(),
         };
-        match &event.topics {
+        let fetched = match &event.topics {
             None => group
                 .into_iter()
                 .flat_map(|group| group.offsets.topics())
-                .map(|(topic, partitions)| fetched(topic, &mut partitions.keys().copied()))
+                .map(|(topic, partitions)| of_topic(topic, &mut partitions.keys().copied()))
                 .collect(),
             Some(topics) => topics
                 .iter()
-                .map(|(topic, partitions)| fetched(topic, &mut partitions.iter().copied()))
+                .map(|(topic, partitions)| of_topic(topic, &mut partitions.iter().copied()))
                 .collect(),
-        }
+        };
+        Ok(fetched)
     }
 
     /// O-7: what members read stays.
@@ -130,16 +138,18 @@ impl GroupMachine {
         out: &mut Effects<Self>,
     ) {
         let found = self.groups.get(&event.group);
-        let Some((group, classic)) = found.and_then(|group| Some((group, group.classic()?))) else {
-            return out.refuse(ticket, ErrorCode::GroupIdNotFound);
+        let group = match found {
+            Some(group) if !matches!(group.kind, Kind::Share(_)) => group,
+            _ => return out.refuse(ticket, ErrorCode::GroupIdNotFound),
         };
-        if let Err(error) = classic.check_delete_offsets() {
+        let checked = group.classic().map(Classic::check_delete_offsets);
+        if let Some(Err(error)) = checked {
             return out.refuse(ticket, error);
         }
         let mut results = Vec::with_capacity(event.offsets.len());
         let mut records = Vec::new();
         for (topic, partition) in &event.offsets {
-            if classic.is_subscribed(topic) {
+            if group.is_subscribed(topic) {
                 results.push(Err(ErrorCode::GroupSubscribedToTopic));
                 continue;
             }

@@ -10,6 +10,7 @@ use ratel_protocol::ErrorCode;
 use ratel_storage::{Marker, Offset, Producer, TopicId};
 use uuid::Uuid;
 
+use super::consumer::{ConsumerBeat, ConsumerDescription, ConsumerHeartbeat, Matches};
 use super::record::Committed;
 use super::share::{
     QueueEvent, ShareBeat, ShareDescription, ShareHeartbeat, ShareQueueList, TopicNow,
@@ -54,9 +55,17 @@ pub enum Event {
     ShareHeartbeat(ShareHeartbeat),
     /// A share group is looked at. Replies [`Reply::ShareDescribed`].
     DescribeShare(Arc<str>),
+    /// A member of a consumer group is alive, joins or leaves. Replies [`Reply::ConsumerBeat`].
+    ConsumerHeartbeat(ConsumerHeartbeat),
+    /// A consumer group is looked at. Replies [`Reply::ConsumerDescribed`].
+    DescribeConsumer(Arc<str>),
+    /// An [`Action::MatchTopics`] is done. No reply.
+    ///
+    /// [`Action::MatchTopics`]: super::Action::MatchTopics
+    Matched(Matches),
     /// Something happens to a share group's queues.
     Queues(Arc<str>, QueueEvent),
-    /// Topics that share groups may read were made, grew or went.
+    /// Topics that share or consumer groups may read were made, grew or went.
     Topics(Vec<TopicNow>),
 }
 
@@ -98,6 +107,10 @@ pub enum Reply {
     ShareDescribed(ShareDescription),
     /// A share group's queues.
     ShareQueues(ShareQueueList),
+    /// What a consumer group's member is told.
+    ConsumerBeat(ConsumerBeat),
+    /// A consumer group, as it is.
+    ConsumerDescribed(ConsumerDescription),
 }
 
 /// A wish to join.
@@ -274,6 +287,10 @@ pub struct CommitOffset {
 pub struct Fetch {
     /// The group.
     pub group: Arc<str>,
+    /// The member that asks, where it says so (v9+, H-8).
+    pub member: Option<Arc<str>>,
+    /// The epoch it believes in, or -1.
+    pub member_epoch: i32,
     /// Topics and their partitions; `None` is all there are.
     pub topics: Option<Vec<(Arc<str>, Vec<i32>)>>,
     /// A partition that an open transaction has an offset for is refused (O-6).
@@ -338,7 +355,7 @@ pub struct Listed {
     pub protocol_type: Arc<str>,
     /// Its state.
     pub state: &'static str,
-    /// Its kind: `classic` or `share`.
+    /// Its kind: `classic`, `consumer` or `share`.
     pub kind: &'static str,
 }
 
@@ -347,7 +364,7 @@ pub struct Listed {
 pub struct Survey {
     /// The group.
     pub group: Arc<str>,
-    /// Its kind: `classic` or `share`.
+    /// Its kind: `classic`, `consumer` or `share`.
     pub kind: &'static str,
     /// Its state.
     pub state: &'static str,

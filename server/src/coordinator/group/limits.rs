@@ -1,5 +1,7 @@
 //! What groups may do at most, out of the configuration.
 
+use super::consumer::assignor::Assignor;
+use super::consumer::{ConsumerLimits, ConsumerSettings};
 use super::share::ShareSettings;
 use crate::config::Config;
 
@@ -28,6 +30,8 @@ pub struct Limits {
     pub offsets_check_interval_ms: i64,
     /// How share groups treat their members until a heartbeat says otherwise.
     pub share: ShareSettings,
+    /// What is the same for all consumer groups.
+    pub consumer: ConsumerLimits,
 }
 
 /// Member ids that were given out and not come back with, in one group: without a limit they
@@ -64,6 +68,21 @@ impl From<&Config> for Limits {
                 heartbeat_interval_ms: config.group_share_heartbeat_interval_ms,
                 members_max: config.group_share_max_size,
             },
+            consumer: ConsumerLimits {
+                settings: ConsumerSettings {
+                    session_timeout_ms: i64::from(config.group_consumer_session_timeout_ms),
+                    heartbeat_interval_ms: config.group_consumer_heartbeat_interval_ms,
+                },
+                members_max: config.group_consumer_max_size,
+                assignors: assignors(&config.group_consumer_assignors).collect(),
+                regex_refresh_interval_ms: config.group_consumer_regex_refresh_interval_ms,
+            },
         }
     }
+}
+
+/// The assignors that a list names; `group.consumer.assignors` knows no other names.
+fn assignors(list: &str) -> impl Iterator<Item = Assignor> + '_ {
+    list.split(',')
+        .filter_map(|name| Assignor::named(name.trim()))
 }

@@ -7,6 +7,7 @@
 
 mod classic;
 mod commit;
+mod consumer;
 mod event;
 mod limits;
 mod members;
@@ -16,6 +17,7 @@ mod record;
 mod share;
 mod subscription;
 mod timers;
+mod topics;
 mod transaction;
 mod turn;
 mod upkeep;
@@ -27,14 +29,22 @@ use ratel_protocol::ErrorCode;
 use ratel_storage::{PartitionId, TopicId};
 
 use self::classic::Classic;
+use self::consumer::Consumer;
 use self::offsets::{Offsets, Placed};
 use self::pending::{Pending, Producers};
-use self::share::{Share, Topics};
+use self::record::ConsumerRecord;
+use self::share::Share;
 use self::timers::Timers;
+use self::topics::Topics;
 use self::turn::{Answer, Timer, Turn};
 use super::{Applied, Effects, LogEnds, Machine, Ticket};
 use crate::clock::Timestamp;
 
+pub use consumer::assignor::Assignor;
+pub use consumer::{
+    Compiled, ConsumerBeat, ConsumerDescription, ConsumerHeartbeat, ConsumerMemberDescription,
+    ConsumerSettings, Matches, compile,
+};
 pub use event::{
     Commit, CommitOffset, DeleteOffsets, DescribedMember, Description, Event, Fetch, FetchedTopic,
     Heartbeat, Join, Joined, JoinedMember, Leave, Listed, Protocol, Reply, Survey, Sync, Synced,
@@ -42,7 +52,8 @@ pub use event::{
 };
 pub use limits::Limits;
 pub use record::{
-    Assignment, Committed, GroupMetadata, MemberMetadata, QueueTopic, Record, ShareRecord,
+    Assignment, Committed, ConsumerMemberMetadata, GroupMetadata, MemberMetadata, QueueTopic,
+    Record, ShareRecord,
 };
 pub use share::{
     QueueEvent, QueueTopics, ShareBeat, ShareDescription, ShareHeartbeat, ShareMemberDescription,
@@ -54,6 +65,14 @@ pub use share::{
 pub enum Action {
     /// Look these topics up, then tell [`Event::Topics`].
     FindTopics(Vec<Arc<str>>),
+    /// Hold regular expressions of a consumer group against all topics, then tell
+    /// [`Event::Matched`].
+    MatchTopics {
+        /// The consumer group.
+        group: Arc<str>,
+        /// Expressions, and what they were made into.
+        regexes: Vec<(Arc<str>, Compiled)>,
+    },
     /// Make the queues of these partitions, where they are not there, then tell
     /// [`QueueEvent::Initialized`] or [`QueueEvent::Failed`]. Issued again after a restart if the
     /// outcome is not known.
@@ -77,7 +96,9 @@ enum Kind {
     /// Members join and sync; a leader among them assigns. Also a group without members that
     /// only stores offsets.
     Classic(Classic),
-    /// Members send heartbeats; the group assigns.
+    /// Members send heartbeats; the group assigns, and each partition has one owner.
+    Consumer(Consumer),
+    /// Members send heartbeats; the group assigns, and members share partitions.
     Share(Share),
 }
 
@@ -109,14 +130,14 @@ impl Group {
     fn classic(&self) -> Option<&Classic> {
         match &self.kind {
             Kind::Classic(classic) => Some(classic),
-            Kind::Share(_) => None,
+            Kind::Consumer(_) | Kind::Share(_) => None,
         }
     }
 
     fn classic_mut(&mut self) -> Option<&mut Classic> {
         match &mut self.kind {
             Kind::Classic(classic) => Some(classic),
-            Kind::Share(_) => None,
+            Kind::Consumer(_) | Kind::Share(_) => None,
         }
     }
 
@@ -127,6 +148,7 @@ impl Group {
             && self.pending.is_empty()
             && match &self.kind {
                 Kind::Classic(classic) => classic.is_vacant(),
+                Kind::Consumer(consumer) => consumer.is_gone(),
                 Kind::Share(share) => share.is_gone(),
             }
     }
@@ -135,6 +157,7 @@ impl Group {
     fn names(&self) -> (&'static str, &'static str) {
         match &self.kind {
             Kind::Classic(classic) => (classic.state().name(), "classic"),
+            Kind::Consumer(consumer) => (consumer.state(), "consumer"),
             Kind::Share(share) => (share.state(), "share"),
         }
     }
@@ -142,6 +165,7 @@ impl Group {
     fn protocol_type(&self) -> Arc<str> {
         match &self.kind {
             Kind::Classic(classic) => classic.protocol_type(),
+            Kind::Consumer(_) => "consumer".into(),
             Kind::Share(_) => "share".into(),
         }
     }
@@ -149,7 +173,36 @@ impl Group {
     fn len(&self) -> usize {
         match &self.kind {
             Kind::Classic(classic) => classic.members().len(),
+            Kind::Consumer(consumer) => consumer.len(),
             Kind::Share(share) => share.len(),
+        }
+    }
+
+    /// Whether members read this topic.
+    fn is_subscribed(&self, topic: &str) -> bool {
+        match &self.kind {
+            Kind::Classic(classic) => classic.is_subscribed(topic),
+            Kind::Consumer(consumer) => consumer.is_subscribed(topic),
+            Kind::Share(_) => false,
+        }
+    }
+
+    /// Take in a record of a consumer group. A group of another kind is overwritten if there is
+    /// nobody in it, and comes back, empty, when the last record is taken away.
+    fn apply_consumer(&mut self, record: &ConsumerRecord) {
+        let is_vacant = match &self.kind {
+            Kind::Classic(classic) => self.metadata.is_none() && classic.is_vacant(),
+            Kind::Consumer(_) => false,
+            Kind::Share(share) => share.is_gone(),
+        };
+        if is_vacant && !record.is_tombstone() {
+            self.kind = Kind::Consumer(Consumer::default());
+        }
+        if let Kind::Consumer(consumer) = &mut self.kind {
+            consumer.apply(record);
+            if record.is_tombstone() && consumer.is_gone() {
+                self.kind = Kind::Classic(Classic::default());
+            }
         }
     }
 
@@ -175,7 +228,7 @@ pub struct GroupMachine {
     gone: BTreeSet<TopicId>,
     /// The group at which the next round of the search for expired offsets goes on.
     expire_from: Option<Arc<str>>,
-    /// The topics that share groups read.
+    /// The topics that share and consumer groups read.
     topics: Topics,
 }
 
@@ -206,14 +259,16 @@ impl GroupMachine {
         }
     }
 
-    /// The names of the topics that share groups speak of, some more than once.
+    /// The names of the topics that share and consumer groups speak of, some more than once.
     pub fn topic_names(&self) -> impl Iterator<Item = Arc<str>> {
         self.groups.values().flat_map(|group| {
-            let names = match &group.kind {
-                Kind::Share(share) => Some(share.topic_names()),
-                Kind::Classic(_) => None,
+            let (share, consumer) = match &group.kind {
+                Kind::Share(share) => (Some(share.topic_names()), None),
+                Kind::Consumer(consumer) => (None, Some(consumer.subscribed())),
+                Kind::Classic(_) => (None, None),
             };
-            names.into_iter().flatten()
+            let share = share.into_iter().flatten();
+            share.chain(consumer.into_iter().flatten())
         })
     }
 
@@ -280,8 +335,15 @@ impl GroupMachine {
         if let Err(error) = self.check_join(&event) {
             return out.refuse(ticket, error);
         }
-        if let Some(Kind::Share(_)) = self.groups.get(&event.group).map(|group| &group.kind) {
-            return out.refuse(ticket, ErrorCode::InconsistentGroupProtocol);
+        match self.groups.get(&event.group).map(|group| &group.kind) {
+            // Nobody is in it: it becomes a classic group again, and keeps its offsets.
+            Some(Kind::Consumer(consumer)) if consumer.is_empty() => {
+                self.consumer_end(&event.group, out);
+            }
+            Some(Kind::Consumer(_) | Kind::Share(_)) => {
+                return out.refuse(ticket, ErrorCode::InconsistentGroupProtocol);
+            }
+            Some(Kind::Classic(_)) | None => {}
         }
         // Only someone new makes a group (an id from elsewhere is unknown here).
         if event.member.is_empty()
@@ -386,18 +448,22 @@ impl GroupMachine {
             return out.refuse(ticket, ErrorCode::GroupIdNotFound);
         };
         let mut turn = Turn::new(now, id, &self.limits, &mut self.timers);
-        let Kind::Classic(classic) = &mut group.kind else {
-            return self.share_delete(ticket, id, out);
-        };
-        if classic.state() != classic::State::Empty {
-            return out.refuse(ticket, ErrorCode::NonEmptyGroup);
+        match &mut group.kind {
+            Kind::Classic(classic) if classic.state() == classic::State::Empty => {
+                classic.forget_pending(&mut turn);
+            }
+            Kind::Consumer(consumer) if consumer.is_empty() => {}
+            Kind::Classic(_) | Kind::Consumer(_) => {
+                return out.refuse(ticket, ErrorCode::NonEmptyGroup);
+            }
+            Kind::Share(_) => return self.share_delete(ticket, id, out),
         }
-        classic.forget_pending(&mut turn);
         let mut tombstones = group.offsets.tombstones(id, usize::MAX, |_, _, _| true);
         tombstones.extend(group.pending_tombstones(id, usize::MAX, |_| true));
         for record in tombstones {
             out.record(self, record);
         }
+        self.consumer_end(id, out);
         self.end_group(id, out);
         out.reply(ticket, Reply::Done);
     }
@@ -449,7 +515,10 @@ impl Machine for GroupMachine {
             Event::LookAtTransaction(producer) => self.look_at_transaction(ticket, producer, out),
             Event::TransactionCommit(event) => self.transaction_commit(now, ticket, event, out),
             Event::Marker(marker) => self.end_transaction(ticket, &marker, out),
-            Event::Fetch(event) => out.reply(ticket, Reply::Fetched(self.fetch(&event))),
+            Event::Fetch(event) => match self.fetch(&event) {
+                Ok(fetched) => out.reply(ticket, Reply::Fetched(fetched)),
+                Err(error) => out.refuse(ticket, error),
+            },
             Event::DeleteOffsets(event) => self.delete_offsets(ticket, &event, out),
             Event::Describe(id) => self.describe(ticket, &id, out),
             Event::DeleteGroup(id) => self.delete_group(now, ticket, &id, out),
@@ -464,7 +533,18 @@ impl Machine for GroupMachine {
             Event::ShareHeartbeat(event) => self.share_heartbeat(now, ticket, event, out),
             Event::DescribeShare(id) => self.describe_share(ticket, &id, out),
             Event::Queues(id, event) => self.share_queues(now, ticket, &id, event, out),
-            Event::Topics(topics) => self.share_topics(&topics, None, out),
+            Event::ConsumerHeartbeat(event) => self.consumer_heartbeat(now, ticket, event, out),
+            Event::DescribeConsumer(id) => match self.consumer_description(&id) {
+                Ok(description) => out.reply(ticket, Reply::ConsumerDescribed(description)),
+                Err(error) => out.refuse(ticket, error),
+            },
+            Event::Matched(event) => self.consumer_matched(now, event, out),
+            Event::Topics(topics) => {
+                for topic in &topics {
+                    self.consumer_topic(now, topic, out);
+                }
+                self.topics_news(&topics, None, out);
+            }
         }
         self.arm_expiry(now);
     }
@@ -481,10 +561,15 @@ impl Machine for GroupMachine {
                 Timer::Queues(id) => self.share_retry(&id, out),
                 Timer::Member(id, member) => {
                     self.share_member_timeout(&id, &member, out);
+                    self.consumer_member_timeout(&id, &member, out);
                     self.turn(now, &id, out, |group, turn| {
                         group.member_timeout(turn, &member);
                     });
                 }
+                Timer::Rebalance(id, member) => {
+                    self.consumer_rebalance_timeout(&id, &member, out);
+                }
+                Timer::Regex(id) => self.consumer_resolve(now, &id, out),
                 Timer::Gone => self.drop_gone(now, out),
                 Timer::Expire => self.expire(now, out),
             }
@@ -506,6 +591,11 @@ impl Machine for GroupMachine {
                     there.metadata = None;
                     self.forget_if_gone(group);
                 }
+            }
+            Record::Consumer { group, record } => {
+                let there = self.groups.entry(group.clone()).or_default();
+                there.apply_consumer(record);
+                self.forget_if_gone(group);
             }
             Record::Share { group, record } => {
                 let there = self.groups.entry(group.clone()).or_default();
@@ -568,7 +658,9 @@ impl Machine for GroupMachine {
         self.producers.start(&ends.producers, out.next_offset());
         self.cut_offsets(ends, out);
         self.drop_gone(now, out);
+        self.topics_start(&ends.topics);
         self.share_start(now, &ends.topics, out);
+        self.consumer_start(now, out);
         self.arm_expiry(now);
     }
 
@@ -580,8 +672,10 @@ impl Machine for GroupMachine {
                     value: Some(metadata.clone()),
                 });
             }
-            if let Kind::Share(share) = &group.kind {
-                share.snapshot(id, out);
+            match &group.kind {
+                Kind::Classic(_) => {}
+                Kind::Consumer(consumer) => consumer.snapshot(id, out),
+                Kind::Share(share) => share.snapshot(id, out),
             }
             group.snapshot_offsets(id, out);
         }

@@ -63,6 +63,7 @@ impl GroupMachine {
     fn check_transaction_commit(&mut self, event: &Commit) -> Result<(), ErrorCode> {
         match self.groups.get(&event.group).map(|group| &group.kind) {
             Some(Kind::Classic(classic)) => classic.check_transaction_commit(event),
+            Some(Kind::Consumer(consumer)) => consumer.check_transaction_commit(event),
             Some(Kind::Share(_)) => Err(ErrorCode::GroupIdNotFound),
             None if event.generation < 0 => self.make(&event.group),
             None => Err(ErrorCode::IllegalGeneration),

@@ -19,6 +19,10 @@ pub enum Timer {
     Sync(Arc<str>),
     /// A member (group, id) has been silent for too long.
     Member(Arc<str>, Arc<str>),
+    /// A member (group, id) of a consumer group takes too long to give up partitions.
+    Rebalance(Arc<str>, Arc<str>),
+    /// A consumer group's regular expressions are held against all topics once more.
+    Regex(Arc<str>),
     /// What a share group asked for its queues is asked again.
     Queues(Arc<str>),
     /// Offsets of deleted topics are still there.

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use ratel_storage::{Offset, PartitionId, TopicId};
 
-use super::classic::{Classic, Retention};
+use super::classic::Retention;
 use super::limits::{UPKEEP_PAUSE_MS, UPKEEP_RECORDS};
 use super::offsets::Placed;
 use super::record::{Committed, Record};
 use super::turn::Timer;
-use super::{Group, GroupMachine};
+use super::{Group, GroupMachine, Kind};
 use crate::clock::Timestamp;
 use crate::coordinator::{Effects, LogEnds};
 
@@ -119,9 +119,14 @@ impl GroupMachine {
         let idle = |group: &Group| {
             group.offsets.is_empty()
                 && group.pending.is_empty()
-                && group.classic().is_some_and(Classic::is_vacant)
+                && match &group.kind {
+                    Kind::Classic(classic) => classic.is_vacant(),
+                    Kind::Consumer(consumer) => consumer.is_empty(),
+                    Kind::Share(_) => false,
+                }
         };
         if self.groups.get(id).is_some_and(idle) {
+            self.consumer_end(id, out);
             self.end_group(id, out);
         }
     }
@@ -178,10 +183,11 @@ fn expired(
     retention_ms: i64,
     room: usize,
 ) -> Vec<Record> {
-    let Some(classic) = group.classic() else {
-        return Vec::new();
+    let retention = match &group.kind {
+        Kind::Classic(classic) => classic.retention(),
+        Kind::Consumer(_) => Retention::SinceCommit,
+        Kind::Share(_) => return Vec::new(),
     };
-    let retention = classic.retention();
     group
         .offsets
         .tombstones(id, room, |topic, partition, committed| {
@@ -195,6 +201,6 @@ fn expired(
                 None => wall_ms.saturating_sub(since_ms) >= retention_ms,
             };
             // T-14: what a transaction is about to replace stays until then.
-            expired && !classic.is_subscribed(topic) && !group.pending.contains(topic, partition)
+            expired && !group.is_subscribed(topic) && !group.pending.contains(topic, partition)
         })
 }

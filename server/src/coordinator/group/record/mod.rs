@@ -2,8 +2,10 @@
 //! read. Each key begins with an int16 that names its kind, each value with the int16 of its
 //! version; a null value takes the key away.
 
+mod consumer;
 mod flexible;
 mod metadata;
+mod modern;
 mod offset;
 mod share;
 
@@ -16,11 +18,15 @@ use crate::coordinator;
 use crate::coordinator::Place;
 use crate::coordinator::record::{Reader, Writer};
 
+pub use consumer::{
+    ConsumerCurrent, ConsumerGroupMetadata, ConsumerMemberMetadata, ConsumerRecord, MemberState,
+    Resolved,
+};
 pub use metadata::{GroupMetadata, MemberMetadata};
+pub use modern::Assignment;
 pub use offset::Committed;
 pub use share::{
-    Assignment, QueueTopic, ShareCurrent, ShareGroupMetadata, ShareMemberMetadata, ShareQueues,
-    ShareRecord,
+    QueueTopic, ShareCurrent, ShareGroupMetadata, ShareMemberMetadata, ShareQueues, ShareRecord,
 };
 
 /// Kinds of key.
@@ -72,6 +78,13 @@ pub enum Record {
         /// What.
         record: ShareRecord,
     },
+    /// Something of a consumer group.
+    Consumer {
+        /// The group.
+        group: Arc<str>,
+        /// What.
+        record: ConsumerRecord,
+    },
 }
 
 impl coordinator::Record for Record {
@@ -100,6 +113,7 @@ impl coordinator::Record for Record {
                 (key.finish(), value.as_ref().map(|value| value.encode()))
             }
             Self::Share { group, record } => record.encode(group),
+            Self::Consumer { group, record } => record.encode(group),
         }
     }
 
@@ -126,6 +140,10 @@ impl coordinator::Record for Record {
                     value: value.map(Arc::new),
                 }))
             }
+            kind if ConsumerRecord::is_kind(kind) => {
+                Ok(ConsumerRecord::decode(kind, &mut reader, value)?
+                    .map(|(group, record)| Self::Consumer { group, record }))
+            }
             kind => Ok(ShareRecord::decode(kind, &mut reader, value)?
                 .map(|(group, record)| Self::Share { group, record })),
         }
@@ -135,7 +153,10 @@ impl coordinator::Record for Record {
         match self {
             Self::Pending { producer, .. } => Place::Within(*producer),
             Self::Marker(marker) => Place::Marker(*marker),
-            Self::Offset { .. } | Self::Group { .. } | Self::Share { .. } => Place::Plain,
+            Self::Offset { .. }
+            | Self::Group { .. }
+            | Self::Share { .. }
+            | Self::Consumer { .. } => Place::Plain,
         }
     }
 
@@ -198,6 +219,8 @@ fn decode_value<T>(
     }
 }
 
+#[cfg(test)]
+mod consumer_tests;
 #[cfg(test)]
 mod share_tests;
 #[cfg(test)]

@@ -20,6 +20,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ratel_storage::TopicId;
 
+use super::modern::{
+    Assignment, VERSION, assignment, close, decode_epoch, decode_target, encode_epoch,
+    encode_target, open, partitions, put_assignment, put_partitions,
+};
 use super::{decode_value, flexible};
 use crate::coordinator::record::{Reader, Writer};
 
@@ -29,13 +33,8 @@ const KEY_TARGET_EPOCH: i16 = 12;
 const KEY_TARGET: i16 = 13;
 const KEY_CURRENT: i16 = 14;
 const KEY_QUEUES: i16 = 15;
-/// The version that is written, and the only one there is.
-const VERSION: i16 = 0;
 /// A member whose assignment is what it should be: a share group knows no other state.
 const STATE_STABLE: i8 = 0;
-
-/// Partitions by topic, each list in ascending order.
-pub type Assignment = BTreeMap<TopicId, Vec<i32>>;
 
 /// A record of a share group. Without a value it takes its key away.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,17 +140,8 @@ impl ShareRecord {
                 writer.i32(value.epoch).i64(value.metadata_hash).varint(0);
                 writer.finish()
             }),
-            Self::TargetEpoch(value) => value.map(|epoch| {
-                let mut writer = Writer::new(VERSION);
-                writer.i32(epoch).varint(0);
-                writer.finish()
-            }),
-            Self::Target(_, value) => value.as_deref().map(|target| {
-                let mut writer = Writer::new(VERSION);
-                put_assignment(&mut writer, target);
-                writer.varint(0);
-                writer.finish()
-            }),
+            Self::TargetEpoch(value) => value.map(encode_epoch),
+            Self::Target(_, value) => value.as_deref().map(encode_target),
             Self::Current(_, value) => value.as_ref().map(encode_current),
             Self::Queues(value) => value.as_deref().map(encode_queues),
         };
@@ -196,53 +186,6 @@ impl ShareRecord {
     }
 }
 
-/// The reader behind a version, if that is known.
-fn open(value: &[u8]) -> Result<Option<Reader<'_>>, String> {
-    let mut reader = Reader::new(value);
-    Ok((reader.i16()? == VERSION).then_some(reader))
-}
-
-/// Read past the tags at the end.
-fn close<T>(mut reader: Reader<'_>, value: T) -> Result<Option<T>, String> {
-    flexible::tags(&mut reader, |_, _| Ok(()))?;
-    Ok(Some(value))
-}
-
-fn put_partitions(writer: &mut Writer, partitions: &[i32]) {
-    flexible::put_count(writer, partitions.len());
-    for partition in partitions {
-        writer.i32(*partition);
-    }
-}
-
-fn partitions(reader: &mut Reader<'_>) -> Result<Vec<i32>, String> {
-    let mut partitions = Vec::new();
-    for _ in 0..flexible::count(reader, true)? {
-        partitions.push(reader.i32()?);
-    }
-    partitions.sort_unstable();
-    partitions.dedup();
-    Ok(partitions)
-}
-
-fn put_assignment(writer: &mut Writer, assignment: &Assignment) {
-    flexible::put_count(writer, assignment.len());
-    for (topic, partitions) in assignment {
-        writer.uuid(*topic);
-        put_partitions(writer, partitions);
-        writer.varint(0);
-    }
-}
-
-fn assignment(reader: &mut Reader<'_>) -> Result<Assignment, String> {
-    let mut assignment = Assignment::new();
-    for _ in 0..flexible::count(reader, true)? {
-        assignment.insert(reader.uuid()?, partitions(reader)?);
-        flexible::tags(reader, |_, _| Ok(()))?;
-    }
-    Ok(assignment)
-}
-
 fn encode_member(value: &ShareMemberMetadata) -> Bytes {
     let mut writer = Writer::new(VERSION);
     flexible::put_string_or_null(&mut writer, value.rack.as_deref());
@@ -284,22 +227,6 @@ fn decode_group(value: &[u8]) -> Result<Option<ShareGroupMetadata>, String> {
         metadata_hash: reader.i64()?,
     };
     close(reader, group)
-}
-
-fn decode_epoch(value: &[u8]) -> Result<Option<i32>, String> {
-    let Some(mut reader) = open(value)? else {
-        return Ok(None);
-    };
-    let epoch = reader.i32()?;
-    close(reader, epoch)
-}
-
-fn decode_target(value: &[u8]) -> Result<Option<Assignment>, String> {
-    let Some(mut reader) = open(value)? else {
-        return Ok(None);
-    };
-    let target = assignment(&mut reader)?;
-    close(reader, target)
 }
 
 fn encode_current(value: &ShareCurrent) -> Bytes {

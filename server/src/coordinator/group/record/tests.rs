@@ -157,7 +157,7 @@ fn groups_of_other_versions_are_read() {
 #[test]
 fn what_the_future_wrote_is_left_alone() {
     assert_eq!(
-        Record::decode(b"\x00\x03\x00\x01g", Some(b"\x00\x00")),
+        Record::decode(b"\x00\x63\x00\x01g", Some(b"\x00\x00")),
         Ok(None)
     );
     assert_eq!(Record::decode(OFFSET_KEY, Some(b"\x00\x05")), Ok(None));

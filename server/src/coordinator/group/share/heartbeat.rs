@@ -122,7 +122,7 @@ impl GroupMachine {
         if subscribes {
             self.share_watch(&id, &event.found, out);
         } else {
-            self.share_topics(&event.found, Some(&id), out);
+            self.topics_news(&event.found, Some(&id), out);
         }
         self.share_refresh(&id, subscribes, out);
         self.share_assign(&id, out);
@@ -177,7 +177,12 @@ impl GroupMachine {
 
     /// Raise the group's epoch if its topics are not what they were, or if `forced`; ask for the
     /// queues that it lacks.
-    pub(super) fn share_refresh(&mut self, id: &Arc<str>, forced: bool, out: &mut Effects<Self>) {
+    pub(in crate::coordinator::group) fn share_refresh(
+        &mut self,
+        id: &Arc<str>,
+        forced: bool,
+        out: &mut Effects<Self>,
+    ) {
         let Ok(share) = self.share(id) else {
             return;
         };

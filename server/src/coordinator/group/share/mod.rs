@@ -17,7 +17,6 @@ mod assignor;
 mod event;
 mod heartbeat;
 mod queues;
-mod topics;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -29,7 +28,6 @@ pub use event::{
     ShareQueueList, ShareSettings, TopicNow,
 };
 pub use queues::partitions_of;
-pub use topics::Topics;
 
 use super::record::{
     Assignment, QueueTopic, Record, ShareCurrent, ShareGroupMetadata, ShareMemberMetadata,
@@ -180,6 +178,12 @@ impl Share {
 
     fn assignment_epoch(&self) -> i32 {
         self.assignment_epoch.unwrap_or(0)
+    }
+
+    /// Take down which topics the shard watches for it: those that any member reads.
+    pub fn watch(&mut self) -> BTreeSet<Arc<str>> {
+        self.watched = self.subscribed();
+        self.watched.clone()
     }
 
     /// The topics that any member reads.

@@ -89,32 +89,11 @@ impl GroupMachine {
         };
         let wanted = share.subscribed();
         let before = std::mem::replace(&mut share.watched, wanted.clone());
-        let new = wanted.difference(&before);
-        let unknown: Vec<_> = new.filter(|name| self.topics.watch(name, id)).collect();
-        let unknown: Vec<_> = unknown.into_iter().cloned().collect();
-        for name in before.difference(&wanted) {
-            self.topics.unwatch(name, id);
-        }
+        let unknown = self.topics.rewatch(id, &before, &wanted);
         if !unknown.is_empty() {
             out.act(Action::FindTopics(unknown));
         }
-        self.share_topics(found, Some(id), out);
-    }
-
-    /// Topics are as they are now; one group is seen to by the caller.
-    pub(in crate::coordinator::group) fn share_topics(
-        &mut self,
-        topics: &[TopicNow],
-        besides: Option<&Arc<str>>,
-        out: &mut Effects<Self>,
-    ) {
-        for topic in topics {
-            for id in self.topics.learn(topic) {
-                if besides != Some(&id) {
-                    self.share_refresh(&id, false, out);
-                }
-            }
-        }
+        self.topics_news(found, Some(id), out);
     }
 
     /// A topic's queues go with it, each shard of queues hears of that itself.
@@ -371,19 +350,6 @@ impl GroupMachine {
     ) {
         self.share_begin_sessions(now);
         let ids = self.share_ids();
-        for id in &ids {
-            let Ok(share) = self.share_mut(id) else {
-                continue;
-            };
-            let names = share.subscribed();
-            share.watched.clone_from(&names);
-            for name in &names {
-                self.topics.watch(name, id);
-            }
-        }
-        for topic in topics {
-            self.topics.learn(topic);
-        }
         let there: BTreeMap<TopicId, &Arc<str>> = topics
             .iter()
             .filter_map(|now| Some((now.topic?.0, &now.name)))

@@ -236,6 +236,8 @@ impl Bench {
     pub fn committed(&mut self) -> Option<i64> {
         let fetch = Fetch {
             group: "g".into(),
+            member: None,
+            member_epoch: -1,
             topics: Some(vec![("t".into(), vec![0])]),
             require_stable: false,
         };

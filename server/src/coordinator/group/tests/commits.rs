@@ -9,6 +9,8 @@ use crate::coordinator::group::{Committed, Event, Fetch, FetchedTopic, Record, R
 fn all(group: &str) -> Event {
     Event::Fetch(Fetch {
         group: group.into(),
+        member: None,
+        member_epoch: -1,
         topics: None,
         require_stable: false,
     })
@@ -161,6 +163,8 @@ fn o_6_what_is_not_committed_is_none_and_no_error() {
     bench.ask(commit("", -1, 7)).unwrap();
     let event = Event::Fetch(Fetch {
         group: "g".into(),
+        member: None,
+        member_epoch: -1,
         topics: Some(vec![("t".into(), vec![1, 0]), ("u".into(), vec![0])]),
         require_stable: false,
     });

@@ -2,6 +2,8 @@
 
 mod bench;
 mod commits;
+mod consumer;
+mod consumer_random;
 mod joins;
 mod random;
 mod restarts;

@@ -311,6 +311,7 @@ impl History {
     fn queues(&mut self, well: bool) {
         for action in std::mem::take(&mut self.bench.actions) {
             let event = match (action, well) {
+                (Action::MatchTopics { .. }, _) => continue,
                 (Action::FindTopics(names), _) => {
                     let found = names.iter().map(|name| self.now(name)).collect();
                     self.bench.send(Event::Topics(found));

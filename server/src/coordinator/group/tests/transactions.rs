@@ -49,6 +49,8 @@ pub fn marker(producer: Producer, outcome: End) -> Event {
 fn stable(bench: &mut Bench) -> Result<Option<i64>, ErrorCode> {
     let fetch = Fetch {
         group: "g".into(),
+        member: None,
+        member_epoch: -1,
         topics: Some(vec![("t".into(), vec![0])]),
         require_stable: true,
     };

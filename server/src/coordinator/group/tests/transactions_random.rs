@@ -74,6 +74,8 @@ impl Model {
 fn seen(bench: &mut Bench, require_stable: bool) -> Vec<Result<Option<i64>, ErrorCode>> {
     let fetch = Fetch {
         group: "g".into(),
+        member: None,
+        member_epoch: -1,
         topics: Some(vec![("t".into(), vec![0, 1])]),
         require_stable,
     };

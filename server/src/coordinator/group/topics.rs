@@ -1,12 +1,14 @@
-//! What a shard knows of the topics that its share groups read. Soft state: told by the handlers
-//! and by the catalog's listener, and asked for anew after a restart.
+//! What a shard knows of the topics that its share and consumer groups read. Soft state: told by
+//! the handlers and by the catalog's listener, and asked for anew after a restart.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use ratel_storage::TopicId;
 
-use super::TopicNow;
+use super::share::TopicNow;
+use super::{GroupMachine, Kind};
+use crate::coordinator::Effects;
 
 #[derive(Debug, Default)]
 struct Watched {
@@ -37,6 +39,21 @@ impl Topics {
                 self.0.remove(name);
             }
         }
+    }
+
+    /// Watch other topics for a group than before. Those that nobody watched before.
+    pub fn rewatch(
+        &mut self,
+        group: &Arc<str>,
+        before: &BTreeSet<Arc<str>>,
+        wanted: &BTreeSet<Arc<str>>,
+    ) -> Vec<Arc<str>> {
+        let new = wanted.difference(before);
+        let unknown: Vec<_> = new.filter(|name| self.watch(name, group)).collect();
+        for name in before.difference(wanted) {
+            self.unwatch(name, group);
+        }
+        unknown.into_iter().cloned().collect()
     }
 
     /// Take in how a topic is now. The groups that this is news for.
@@ -85,6 +102,40 @@ impl Topics {
             }
         }
         hash.unwrap_or(0).cast_signed()
+    }
+}
+
+impl GroupMachine {
+    /// Topics are as they are now; one group is seen to by the caller.
+    pub(super) fn topics_news(
+        &mut self,
+        topics: &[TopicNow],
+        besides: Option<&Arc<str>>,
+        out: &mut Effects<Self>,
+    ) {
+        for topic in topics {
+            for id in self.topics.learn(topic) {
+                if besides != Some(&id) {
+                    self.share_refresh(&id, false, out);
+                    self.consumer_refresh(&id, false, out);
+                }
+            }
+        }
+    }
+
+    /// After a replay, watch what groups read, with the topics as they are now.
+    pub(super) fn topics_start(&mut self, topics: &[TopicNow]) {
+        for (id, group) in &mut self.groups {
+            let names = match &mut group.kind {
+                Kind::Classic(_) => continue,
+                Kind::Consumer(consumer) => consumer.watch(),
+                Kind::Share(share) => share.watch(),
+            };
+            self.topics.rewatch(id, &BTreeSet::new(), &names);
+        }
+        for topic in topics {
+            self.topics.learn(topic);
+        }
     }
 }
 

@@ -1,0 +1,153 @@
+//! Members go: on their own, for a while, or because nothing was heard of them.
+
+use std::sync::Arc;
+
+use ratel_protocol::ErrorCode;
+
+use super::{AWAY, ConsumerBeat, ConsumerHeartbeat, ConsumerRecord, MemberState};
+use crate::clock::Timestamp;
+use crate::coordinator::Effects;
+use crate::coordinator::group::turn::Timer;
+use crate::coordinator::group::{GroupMachine, Kind};
+
+impl GroupMachine {
+    /// A member says farewell (H-1). With the answer comes whether it must wait for the disk.
+    pub(super) fn consumer_leave(
+        &mut self,
+        event: &ConsumerHeartbeat,
+        out: &mut Effects<Self>,
+    ) -> Result<(ConsumerBeat, bool), ErrorCode> {
+        let consumer = self.consumer(&event.group)?;
+        if let Some(instance) = &event.instance {
+            match consumer.instances.get(instance) {
+                None => return Err(ErrorCode::UnknownMemberId),
+                Some(owner) if *owner != event.member => return Err(ErrorCode::FencedInstanceId),
+                Some(_) => {}
+            }
+        }
+        let member = consumer.members.get(&event.member);
+        let current = member.ok_or(ErrorCode::UnknownMemberId)?.current();
+        if event.instance.is_some() && event.epoch == AWAY {
+            let timer = Timer::Rebalance(event.group.clone(), event.member.clone());
+            self.timers.cancel(&timer);
+            let mut away = (*current).clone();
+            away.epoch = AWAY;
+            away.revoking = Arc::default();
+            let record = ConsumerRecord::Current(event.member.clone(), Some(Arc::new(away)));
+            self.consumer_record(&event.group, record, out);
+        } else {
+            self.consumer_remove(&event.group, &event.member, out);
+        }
+        let beat = ConsumerBeat {
+            member: event.member.clone(),
+            epoch: event.epoch,
+            heartbeat_interval_ms: 0,
+            assignment: None,
+        };
+        Ok((beat, true))
+    }
+
+    /// A member was silent for too long.
+    pub(in crate::coordinator::group) fn consumer_member_timeout(
+        &mut self,
+        id: &Arc<str>,
+        member: &Arc<str>,
+        out: &mut Effects<Self>,
+    ) {
+        if let Ok(consumer) = self.consumer(id)
+            && consumer.members.contains_key(member)
+        {
+            self.consumer_remove(id, member, out);
+        }
+    }
+
+    /// A member took too long to give up partitions (H-5).
+    pub(in crate::coordinator::group) fn consumer_rebalance_timeout(
+        &mut self,
+        id: &Arc<str>,
+        member: &Arc<str>,
+        out: &mut Effects<Self>,
+    ) {
+        let there = self.consumer(id).ok();
+        let there = there.and_then(|consumer| consumer.members.get(member));
+        if there.is_some_and(|there| there.current().state == MemberState::Unrevoked) {
+            self.consumer_remove(id, member, out);
+        }
+    }
+
+    /// Take a member out: the rest share out what it had.
+    fn consumer_remove(&mut self, id: &Arc<str>, member: &Arc<str>, out: &mut Effects<Self>) {
+        self.consumer_drop(id, member, out);
+        self.consumer_forget_patterns(id, out);
+        self.consumer_watch(id, &[], out);
+        self.consumer_refresh(id, true, out);
+    }
+
+    /// Forget all there is of a member.
+    pub(super) fn consumer_drop(
+        &mut self,
+        id: &Arc<str>,
+        member: &Arc<str>,
+        out: &mut Effects<Self>,
+    ) {
+        for timer in [Timer::Member, Timer::Rebalance] {
+            self.timers.cancel(&timer(id.clone(), member.clone()));
+        }
+        self.consumer_record(id, ConsumerRecord::Current(member.clone(), None), out);
+        self.consumer_record(id, ConsumerRecord::Target(member.clone(), None), out);
+        self.consumer_record(id, ConsumerRecord::Member(member.clone(), None), out);
+    }
+
+    /// Write down that a consumer group without members is no more; of a group of another kind
+    /// nothing is written.
+    pub(in crate::coordinator::group) fn consumer_end(
+        &mut self,
+        id: &Arc<str>,
+        out: &mut Effects<Self>,
+    ) {
+        self.timers.cancel(&Timer::Regex(id.clone()));
+        self.consumer_unwatch(id);
+        let tombstones = self.consumer(id).map(super::Consumer::tombstones);
+        for record in tombstones.unwrap_or_default() {
+            self.consumer_record(id, record, out);
+        }
+        self.forget_if_gone(id);
+    }
+
+    /// After a restart every session begins anew (G-14).
+    pub(in crate::coordinator::group) fn consumer_begin_sessions(&mut self, now: Timestamp) {
+        let settings = self.limits.consumer.settings;
+        for (id, group) in &mut self.groups {
+            let Kind::Consumer(consumer) = &mut group.kind else {
+                continue;
+            };
+            consumer.settings = settings;
+            for (name, member) in &consumer.members {
+                let at = |ms: i64| now.monotonic_ms.saturating_add(ms);
+                let timer = Timer::Member(id.clone(), name.clone());
+                self.timers.set(timer, at(settings.session_timeout_ms));
+                if member.current().state == MemberState::Unrevoked && member.epoch() != AWAY {
+                    let timer = Timer::Rebalance(id.clone(), name.clone());
+                    let timeout_ms = i64::from(member.metadata.rebalance_timeout_ms.max(0));
+                    self.timers.set(timer, at(timeout_ms));
+                }
+            }
+        }
+    }
+
+    /// Take up the consumer groups after a replay; what they read is watched already.
+    pub(in crate::coordinator::group) fn consumer_start(
+        &mut self,
+        now: Timestamp,
+        out: &mut Effects<Self>,
+    ) {
+        self.consumer_begin_sessions(now);
+        let groups = self.groups.iter();
+        let ids = groups.filter(|(_, group)| matches!(group.kind, Kind::Consumer(_)));
+        let ids: Vec<_> = ids.map(|(id, _)| id.clone()).collect();
+        for id in ids {
+            self.consumer_resolve(now, &id, out);
+            self.consumer_refresh(&id, false, out);
+        }
+    }
+}

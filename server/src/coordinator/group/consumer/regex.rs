@@ -1,0 +1,241 @@
+//! Subscriptions by regular expression (H-7). An expression must match a topic's whole name.
+//!
+//! The handler brings the topics of a new expression with the heartbeat, so the first answer has
+//! an assignment. From then on each topic that comes or goes is held against the group's
+//! expressions at once, and all topics are looked at anew now and then.
+
+use std::sync::Arc;
+
+use super::{Consumer, ConsumerHeartbeat, ConsumerRecord, Matches, Resolved};
+use crate::clock::Timestamp;
+use crate::coordinator::Effects;
+use crate::coordinator::group::share::TopicNow;
+use crate::coordinator::group::turn::Timer;
+use crate::coordinator::group::{Action, GroupMachine, Kind};
+
+/// Bytes of an expression. It is a record's key.
+const BYTES_MAX: usize = 10_000;
+/// Memory that an expression's program, and its cache while it matches, may take, in bytes.
+const PROGRAM_BYTES_MAX: usize = 1 << 20;
+
+/// An expression that can be held against a name.
+#[derive(Debug, Clone)]
+pub struct Compiled(::regex::Regex);
+
+impl Compiled {
+    /// Whether it stands for this topic, among others.
+    #[must_use]
+    pub fn is_match(&self, topic: &str) -> bool {
+        self.0.is_match(topic)
+    }
+}
+
+impl PartialEq for Compiled {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
+}
+
+impl Eq for Compiled {}
+
+/// Make an expression ready; none if it cannot be understood, or would take too much memory. The
+/// time that it takes to match is linear in the name, whatever the expression.
+#[must_use]
+pub fn compile(expression: &str) -> Option<Compiled> {
+    if expression.len() > BYTES_MAX {
+        return None;
+    }
+    // On its own first: "a)(b" would become whole inside the brackets.
+    ::regex::RegexBuilder::new(expression)
+        .size_limit(PROGRAM_BYTES_MAX)
+        .build()
+        .ok()?;
+    ::regex::RegexBuilder::new(&format!("\\A(?:{expression})\\z"))
+        .size_limit(PROGRAM_BYTES_MAX)
+        .dfa_size_limit(PROGRAM_BYTES_MAX)
+        .build()
+        .ok()
+        .map(Compiled)
+}
+
+impl GroupMachine {
+    /// A member brings another expression than before, or none. Whether what the group reads is
+    /// known now; if not, that is told later.
+    pub(super) fn consumer_regex(
+        &mut self,
+        now: Timestamp,
+        event: &ConsumerHeartbeat,
+        pattern: Option<Arc<str>>,
+        out: &mut Effects<Self>,
+    ) -> bool {
+        let id = &event.group;
+        self.consumer_forget_patterns(id, out);
+        let Some(pattern) = pattern else {
+            return true;
+        };
+        let is_known = |one: &Consumer| one.resolved.contains_key(&pattern);
+        if self.consumer(id).is_ok_and(is_known) {
+            return true;
+        }
+        let matches = event.matches.clone();
+        if let Some((version, topics)) = matches {
+            let resolved = Resolved {
+                topics,
+                version: i64::try_from(version).unwrap_or(i64::MAX),
+                timestamp_ms: now.wall_ms,
+            };
+            let record = ConsumerRecord::Regex(pattern, Some(Arc::new(resolved)));
+            self.consumer_record(id, record, out);
+        }
+        // What the handler saw may be old: nobody told of a change since.
+        self.consumer_resolve(now, id, out);
+        true
+    }
+
+    /// Forget expressions that no member brings any more.
+    pub(super) fn consumer_forget_patterns(&mut self, id: &Arc<str>, out: &mut Effects<Self>) {
+        let Ok(consumer) = self.consumer_mut(id) else {
+            return;
+        };
+        let patterns = &consumer.patterns;
+        consumer
+            .compiled
+            .retain(|regex, _| patterns.contains_key(regex));
+        let resolved = consumer.resolved.keys();
+        let unused = resolved.filter(|regex| !patterns.contains_key(*regex));
+        let unused: Vec<_> = unused.cloned().collect();
+        for regex in unused {
+            self.consumer_record(id, ConsumerRecord::Regex(regex, None), out);
+        }
+    }
+
+    /// Have a group's expressions held against all topics.
+    pub(in crate::coordinator::group) fn consumer_resolve(
+        &mut self,
+        now: Timestamp,
+        id: &Arc<str>,
+        out: &mut Effects<Self>,
+    ) {
+        let interval_ms = self.limits.consumer.regex_refresh_interval_ms.max(1);
+        let Ok(consumer) = self.consumer_mut(id) else {
+            return;
+        };
+        if consumer.patterns.is_empty() {
+            return self.timers.cancel(&Timer::Regex(id.clone()));
+        }
+        for regex in consumer.patterns.keys() {
+            if !consumer.compiled.contains_key(regex)
+                && let Some(compiled) = compile(regex)
+            {
+                consumer.compiled.insert(regex.clone(), compiled);
+            }
+        }
+        consumer.resolving = Some(false);
+        let regexes = consumer.compiled.iter();
+        out.act(Action::MatchTopics {
+            group: id.clone(),
+            regexes: regexes
+                .map(|(name, one)| (name.clone(), one.clone()))
+                .collect(),
+        });
+        let at_ms = now.monotonic_ms.saturating_add(interval_ms);
+        self.timers.set(Timer::Regex(id.clone()), at_ms);
+    }
+
+    /// The topics of a group's expressions are known.
+    pub(in crate::coordinator::group) fn consumer_matched(
+        &mut self,
+        now: Timestamp,
+        event: Matches,
+        out: &mut Effects<Self>,
+    ) {
+        let id = event.group.clone();
+        let Ok(consumer) = self.consumer_mut(&id) else {
+            return;
+        };
+        if consumer.resolving.take() == Some(true) {
+            // A topic came or went meanwhile, and it may have been seen before or after that.
+            return self.consumer_resolve(now, &id, out);
+        }
+        let mut changed = false;
+        for (regex, topics) in event.matches {
+            changed |= self.consumer_put_matches(now, &id, &regex, topics, event.version, out);
+        }
+        if changed {
+            self.consumer_watch(&id, &event.found, out);
+            self.consumer_refresh(&id, true, out);
+        } else {
+            self.topics_news(&event.found, None, out);
+        }
+    }
+
+    /// Write down the topics of an expression, if they are others than before.
+    fn consumer_put_matches(
+        &mut self,
+        now: Timestamp,
+        id: &Arc<str>,
+        regex: &Arc<str>,
+        topics: Vec<Arc<str>>,
+        version: u64,
+        out: &mut Effects<Self>,
+    ) -> bool {
+        let Ok(consumer) = self.consumer(id) else {
+            return false;
+        };
+        let before = consumer.resolved.get(regex);
+        if !consumer.patterns.contains_key(regex)
+            || before.is_some_and(|before| before.topics == topics)
+        {
+            return false;
+        }
+        let resolved = Resolved {
+            topics,
+            version: i64::try_from(version).unwrap_or(i64::MAX),
+            timestamp_ms: now.wall_ms,
+        };
+        let record = ConsumerRecord::Regex(regex.clone(), Some(Arc::new(resolved)));
+        self.consumer_record(id, record, out);
+        true
+    }
+
+    /// Hold a topic that came, changed or went against the expressions of all groups.
+    pub(in crate::coordinator::group) fn consumer_topic(
+        &mut self,
+        now: Timestamp,
+        topic: &TopicNow,
+        out: &mut Effects<Self>,
+    ) {
+        let groups = self.groups.iter_mut();
+        let groups = groups.filter_map(|(id, group)| match &mut group.kind {
+            Kind::Consumer(consumer) if !consumer.patterns.is_empty() => Some((id, consumer)),
+            _ => None,
+        });
+        let mut changes = Vec::new();
+        for (id, consumer) in groups {
+            if let Some(missed) = &mut consumer.resolving {
+                *missed = true;
+            }
+            for (regex, resolved) in &consumer.resolved {
+                let there = resolved.topics.binary_search(&topic.name);
+                let compiled = consumer.compiled.get(regex);
+                let is_due = topic.topic.is_some()
+                    && compiled.is_some_and(|regex| regex.is_match(&topic.name));
+                let mut topics = resolved.topics.clone();
+                match (there, is_due) {
+                    (Ok(place), false) => {
+                        topics.remove(place);
+                    }
+                    (Err(place), true) => topics.insert(place, topic.name.clone()),
+                    _ => continue,
+                }
+                changes.push((id.clone(), regex.clone(), topics));
+            }
+        }
+        for (id, regex, topics) in changes {
+            let found = std::slice::from_ref(topic);
+            self.consumer_put_matches(now, &id, &regex, topics, topic.version, out);
+            self.consumer_watch(&id, found, out);
+            self.consumer_refresh(&id, true, out);
+        }
+    }
+}

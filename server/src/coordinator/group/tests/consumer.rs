@@ -1,0 +1,564 @@
+//! Consumer groups of the protocol of KIP-848: H-1 to H-9.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ratel_protocol::ErrorCode;
+use ratel_storage::{Offset, PartitionId, Producer, TopicId};
+use uuid::Uuid;
+
+use super::bench::{Bench, Outcome, TOPIC, commit, commit_with};
+use super::share::topic;
+use crate::coordinator::When;
+use crate::coordinator::group::{
+    Action, Assignor, ConsumerBeat, ConsumerDescription, ConsumerHeartbeat, ConsumerSettings,
+    DeleteOffsets, Event, Fetch, Matches, Reply, TransactionCommit, compile,
+};
+
+const T: TopicId = Uuid::from_u128(0x0a);
+const U: TopicId = Uuid::from_u128(0x0b);
+
+pub type Told = BTreeMap<TopicId, Vec<i32>>;
+
+/// A heartbeat of group `g` that says nothing new.
+pub fn beat(member: &str, epoch: i32) -> ConsumerHeartbeat {
+    ConsumerHeartbeat {
+        group: "g".into(),
+        member: member.into(),
+        epoch,
+        instance: None,
+        rack: None,
+        rebalance_timeout_ms: None,
+        topics: None,
+        regex: None,
+        regex_valid: true,
+        matches: None,
+        assignor: None,
+        owned: None,
+        found: Vec::new(),
+        client_id: "c".into(),
+        client_host: "/127.0.0.1".into(),
+        settings: ConsumerSettings::default(),
+    }
+}
+
+/// A wish to read these topics; `t` has the id [`T`] and four partitions, `u` two.
+fn join(member: &str, topics: &[&str]) -> ConsumerHeartbeat {
+    let topics: Vec<Arc<str>> = topics.iter().map(|name| Arc::from(*name)).collect();
+    let found = topics.iter().map(|name| match &**name {
+        "t" => topic("t", 1, Some((T, 4))),
+        "u" => topic("u", 1, Some((U, 2))),
+        name => topic(name, 1, None),
+    });
+    ConsumerHeartbeat {
+        rebalance_timeout_ms: Some(60_000),
+        owned: Some(Told::new()),
+        found: found.collect(),
+        topics: Some(topics),
+        ..beat(member, 0)
+    }
+}
+
+fn owns(event: ConsumerHeartbeat, owned: &[(TopicId, &[i32])]) -> ConsumerHeartbeat {
+    ConsumerHeartbeat {
+        owned: Some(told(owned)),
+        ..event
+    }
+}
+
+fn told(topics: &[(TopicId, &[i32])]) -> Told {
+    let topics = topics.iter();
+    topics
+        .map(|(id, indexes)| (*id, indexes.to_vec()))
+        .collect()
+}
+
+fn static_join(member: &str, instance: &str) -> ConsumerHeartbeat {
+    ConsumerHeartbeat {
+        instance: Some(instance.into()),
+        ..join(member, &["t"])
+    }
+}
+
+fn static_beat(member: &str, instance: &str, epoch: i32) -> ConsumerHeartbeat {
+    ConsumerHeartbeat {
+        instance: Some(instance.into()),
+        ..beat(member, epoch)
+    }
+}
+
+impl Bench {
+    pub fn consumer_beat(&mut self, event: ConsumerHeartbeat) -> Outcome {
+        self.ask(Event::ConsumerHeartbeat(event))
+    }
+
+    #[track_caller]
+    fn told(&mut self, event: ConsumerHeartbeat) -> ConsumerBeat {
+        match self.consumer_beat(event) {
+            Ok(Reply::ConsumerBeat(beat)) => beat,
+            other => panic!("it was refused: {other:?}"),
+        }
+    }
+
+    /// A member that is told this epoch, and this assignment if any.
+    #[track_caller]
+    fn hears(
+        &mut self,
+        event: ConsumerHeartbeat,
+        epoch: i32,
+        assignment: Option<&[(TopicId, &[i32])]>,
+    ) {
+        let beat = self.told(event);
+        assert_eq!(beat.epoch, epoch);
+        assert_eq!(beat.assignment.as_deref().cloned(), assignment.map(told));
+    }
+
+    pub fn consumer(&mut self) -> Option<ConsumerDescription> {
+        match self.ask(Event::DescribeConsumer("g".into())) {
+            Ok(Reply::ConsumerDescribed(description)) => Some(description),
+            Err(ErrorCode::GroupIdNotFound) => None,
+            other => panic!("no description: {other:?}"),
+        }
+    }
+
+    fn consumer_state(&mut self) -> &'static str {
+        self.consumer().map_or("Dead", |consumer| consumer.state)
+    }
+
+    /// Members `a` and `b` share `t` evenly, at epoch 2.
+    fn two_members(&mut self) {
+        self.hears(join("a", &["t"]), 1, Some(&[(T, &[0, 1, 2, 3])]));
+        self.hears(join("b", &["t"]), 2, Some(&[]));
+        self.hears(beat("a", 1), 1, Some(&[(T, &[0, 1])]));
+        self.hears(owns(beat("a", 1), &[(T, &[0, 1])]), 2, None);
+        self.hears(beat("b", 2), 2, Some(&[(T, &[2, 3])]));
+        assert_eq!(self.consumer_state(), "Stable");
+    }
+}
+
+#[test]
+fn h_2_an_answer_tells_what_is_new_and_waits_for_the_disk_only_then() {
+    let mut bench = Bench::new();
+    let ticket = bench.send(Event::ConsumerHeartbeat(join("a", &["t"])));
+    let (outcome, when) = bench.taken(ticket);
+    assert!(outcome.is_ok());
+    assert_eq!(when, When::Durable);
+    let records = bench.log.len();
+    let ticket = bench.send(Event::ConsumerHeartbeat(beat("a", 1)));
+    let (outcome, when) = bench.taken(ticket);
+    let quiet = ConsumerBeat {
+        member: "a".into(),
+        epoch: 1,
+        heartbeat_interval_ms: 5000,
+        assignment: None,
+    };
+    assert_eq!(outcome, Ok(Reply::ConsumerBeat(quiet)));
+    assert_eq!((when, bench.log.len()), (When::Now, records));
+    let full = ConsumerHeartbeat {
+        epoch: 1,
+        ..join("a", &["t"])
+    };
+    bench.hears(full, 1, Some(&[(T, &[0, 1, 2, 3])]));
+}
+
+#[test]
+fn h_3_epochs_that_are_not_the_members_are_fenced() {
+    let mut bench = Bench::new();
+    let refused = |outcome: Outcome| outcome.expect_err("refused");
+    let unknown = refused(bench.consumer_beat(beat("a", 1)));
+    assert_eq!(unknown, ErrorCode::GroupIdNotFound);
+    bench.two_members();
+    let stranger = refused(bench.consumer_beat(beat("z", 2)));
+    assert_eq!(stranger, ErrorCode::UnknownMemberId);
+    let ahead = refused(bench.consumer_beat(beat("a", 3)));
+    assert_eq!(ahead, ErrorCode::FencedMemberEpoch);
+    // The epoch before is good for who holds no more than it was told.
+    let silent = refused(bench.consumer_beat(beat("a", 1)));
+    assert_eq!(silent, ErrorCode::FencedMemberEpoch);
+    let too_much = owns(beat("a", 1), &[(T, &[0, 1, 2])]);
+    let fenced = refused(bench.consumer_beat(too_much));
+    assert_eq!(fenced, ErrorCode::FencedMemberEpoch);
+    bench.hears(owns(beat("a", 1), &[(T, &[0])]), 2, None);
+    // Whoever is fenced joins anew, as itself.
+    bench.hears(join("a", &["t"]), 2, Some(&[(T, &[0, 1])]));
+}
+
+#[test]
+fn h_4_a_static_member_comes_back_to_what_it_had() {
+    let mut bench = Bench::new();
+    bench.hears(static_join("a", "i"), 1, Some(&[(T, &[0, 1, 2, 3])]));
+    let refused = |outcome: Outcome| outcome.expect_err("refused");
+    let taken = refused(bench.consumer_beat(static_join("b", "i")));
+    assert_eq!(taken, ErrorCode::UnreleasedInstanceId);
+    let other = refused(bench.consumer_beat(static_beat("b", "i", 1)));
+    assert_eq!(other, ErrorCode::FencedInstanceId);
+    let nobody = refused(bench.consumer_beat(static_beat("a", "j", 1)));
+    assert_eq!(nobody, ErrorCode::UnknownMemberId);
+    bench.hears(static_beat("a", "i", -2), -2, None);
+    let epoch = bench.consumer().expect("a group").epoch;
+    bench.hears(static_join("b", "i"), 1, Some(&[(T, &[0, 1, 2, 3])]));
+    let consumer = bench.consumer().expect("a group");
+    assert_eq!((consumer.epoch, consumer.members.len()), (epoch, 1));
+    assert_eq!(&*consumer.members[0].id, "b");
+    // The old id is nobody any more.
+    let old = refused(bench.consumer_beat(static_beat("a", "i", 1)));
+    assert_eq!(old, ErrorCode::FencedInstanceId);
+    bench.hears(static_beat("b", "i", -1), -1, None);
+    assert_eq!(bench.consumer_state(), "Empty");
+}
+
+#[test]
+fn h_4_who_stays_away_for_longer_than_its_session_is_out() {
+    let mut bench = Bench::new();
+    bench.told(static_join("a", "i"));
+    bench.told(static_beat("a", "i", -2));
+    bench.advance(44_999);
+    assert_eq!(bench.consumer().expect("a group").members.len(), 1);
+    bench.advance(1);
+    assert_eq!(bench.consumer_state(), "Empty");
+}
+
+#[test]
+fn h_5_a_partition_moves_once_its_owner_has_let_go() {
+    let mut bench = Bench::new();
+    bench.hears(join("a", &["t"]), 1, Some(&[(T, &[0, 1, 2, 3])]));
+    bench.hears(join("b", &["t"]), 2, Some(&[]));
+    assert_eq!(bench.consumer_state(), "Reconciling");
+    bench.hears(beat("b", 2), 2, None);
+    // What it must give up it hears at its old epoch, and keeps that until it has.
+    bench.hears(beat("a", 1), 1, Some(&[(T, &[0, 1])]));
+    bench.hears(owns(beat("a", 1), &[(T, &[0, 1, 2])]), 1, None);
+    bench.hears(beat("b", 2), 2, None);
+    bench.hears(owns(beat("a", 1), &[(T, &[0, 1])]), 2, None);
+    bench.hears(beat("b", 2), 2, Some(&[(T, &[2, 3])]));
+    assert_eq!(bench.consumer_state(), "Stable");
+}
+
+#[test]
+fn h_5_who_does_not_let_go_in_time_is_out() {
+    let mut bench = Bench::new();
+    bench.told(join("a", &["t"]));
+    bench.told(join("b", &["t"]));
+    bench.told(beat("a", 1));
+    for _ in 0..5 {
+        bench.advance(10_000);
+        bench.told(owns(beat("a", 1), &[(T, &[0, 1, 2, 3])]));
+        bench.told(beat("b", 2));
+    }
+    bench.advance(10_000);
+    let gone = bench.consumer_beat(beat("a", 1));
+    assert_eq!(gone, Err(ErrorCode::UnknownMemberId));
+    bench.hears(beat("b", 2), 3, Some(&[(T, &[0, 1, 2, 3])]));
+}
+
+#[test]
+fn h_5_what_is_no_longer_read_is_given_up_at_once() {
+    let mut bench = Bench::new();
+    bench.hears(
+        join("a", &["t", "u"]),
+        1,
+        Some(&[(T, &[0, 1, 2, 3]), (U, &[0, 1])]),
+    );
+    let fewer = ConsumerHeartbeat {
+        epoch: 1,
+        owned: None,
+        ..join("a", &["u"])
+    };
+    bench.hears(fewer, 1, Some(&[(U, &[0, 1])]));
+    bench.hears(owns(beat("a", 1), &[(U, &[0, 1])]), 2, None);
+    assert_eq!(bench.consumer_state(), "Stable");
+}
+
+#[test]
+fn h_6_the_assignor_that_most_ask_for_is_used() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.limits.consumer.assignors[0], Assignor::Uniform);
+    let range = |member| ConsumerHeartbeat {
+        assignor: Some("range".into()),
+        ..join(member, &["t"])
+    };
+    bench.told(join("a", &["t"]));
+    assert_eq!(bench.consumer().expect("a group").assignor, "uniform");
+    bench.told(range("b"));
+    assert_eq!(bench.consumer().expect("a group").assignor, "range");
+}
+
+#[test]
+fn a_member_that_is_silent_is_out_and_its_work_goes_to_the_others() {
+    let mut bench = Bench::new();
+    bench.two_members();
+    bench.advance(30_000);
+    bench.told(beat("b", 2));
+    bench.advance(15_000);
+    let gone = bench.consumer_beat(beat("a", 2));
+    assert_eq!(gone, Err(ErrorCode::UnknownMemberId));
+    bench.hears(beat("b", 2), 3, Some(&[(T, &[0, 1, 2, 3])]));
+}
+
+#[test]
+fn a_group_is_full_at_its_limit() {
+    let mut bench = Bench::with(|limits| limits.consumer.members_max = 1);
+    bench.told(join("a", &["t"]));
+    let full = bench.consumer_beat(join("b", &["t"]));
+    assert_eq!(full, Err(ErrorCode::GroupMaxSizeReached));
+    bench.told(beat("a", 1));
+}
+
+#[test]
+fn topics_that_are_made_grow_and_go_are_noticed() {
+    let mut bench = Bench::new();
+    bench.hears(join("a", &["t", "n"]), 1, Some(&[(T, &[0, 1, 2, 3])]));
+    let n = Uuid::from_u128(0x0c);
+    bench.send(Event::Topics(vec![topic("n", 2, Some((n, 1)))]));
+    assert_eq!(bench.consumer_state(), "Assigning");
+    let all: &[(TopicId, &[i32])] = &[(T, &[0, 1, 2, 3]), (n, &[0])];
+    bench.hears(beat("a", 1), 2, Some(all));
+    bench.send(Event::Topics(vec![topic("n", 3, Some((n, 2)))]));
+    bench.hears(beat("a", 2), 3, Some(&[(T, &[0, 1, 2, 3]), (n, &[0, 1])]));
+    bench.send(Event::Topics(vec![topic("n", 4, None)]));
+    bench.hears(beat("a", 3), 3, Some(&[(T, &[0, 1, 2, 3])]));
+    bench.hears(owns(beat("a", 3), &[(T, &[0, 1, 2, 3])]), 4, None);
+    bench.send(Event::Topics(vec![topic("x", 5, Some((n, 2)))]));
+    bench.hears(beat("a", 4), 4, None);
+}
+
+#[test]
+fn h_7_an_expression_follows_topics_that_come_and_go() {
+    let mut bench = Bench::new();
+    let regex = ConsumerHeartbeat {
+        topics: None,
+        regex: Some("t|n.*".into()),
+        matches: Some((1, vec!["t".into()])),
+        ..join("a", &["t"])
+    };
+    let invalid = ConsumerHeartbeat {
+        regex_valid: false,
+        matches: None,
+        ..regex.clone()
+    };
+    let refused = bench.consumer_beat(invalid);
+    assert_eq!(refused, Err(ErrorCode::InvalidRegularExpression));
+    assert_eq!(bench.consumer(), None, "it left nothing behind");
+    bench.hears(regex, 1, Some(&[(T, &[0, 1, 2, 3])]));
+    let regexes = vec![("t|n.*".into(), compile("t|n.*").expect("an expression"))];
+    let group: Arc<str> = "g".into();
+    let look = Action::MatchTopics { group, regexes };
+    assert!(bench.actions.contains(&look));
+    bench.actions.clear();
+    // A topic came while the shard was looking: it looks again.
+    let n = Uuid::from_u128(0x0c);
+    bench.send(Event::Topics(vec![topic("no", 2, Some((n, 1)))]));
+    bench.hears(beat("a", 1), 2, Some(&[(T, &[0, 1, 2, 3]), (n, &[0])]));
+    let matched = |names: &[&str]| {
+        let names = names.iter().map(|name| Arc::from(*name)).collect();
+        Event::Matched(Matches {
+            group: "g".into(),
+            version: 1,
+            matches: vec![("t|n.*".into(), names)],
+            found: Vec::new(),
+        })
+    };
+    bench.send(matched(&["t"]));
+    assert!(bench.actions.contains(&look));
+    bench.hears(beat("a", 2), 2, None);
+    bench.send(matched(&["no", "t"]));
+    bench.hears(beat("a", 2), 2, None);
+    bench.send(Event::Topics(vec![topic("no", 3, None)]));
+    bench.hears(beat("a", 2), 2, Some(&[(T, &[0, 1, 2, 3])]));
+    bench.actions.clear();
+    bench.hears(owns(beat("a", 2), &[(T, &[0, 1, 2, 3])]), 3, None);
+    // All topics are looked at anew now and then.
+    for _ in 0..20 {
+        bench.advance(30_000);
+        bench.told(beat("a", 3));
+    }
+    assert!(bench.actions.contains(&look));
+    // Without an expression nothing is left of it.
+    let none = ConsumerHeartbeat {
+        epoch: 3,
+        regex: Some("".into()),
+        topics: None,
+        ..join("a", &[])
+    };
+    bench.hears(none, 4, Some(&[]));
+    let ends = bench.log.iter().filter(|record| is_end_of_regex(record));
+    assert_eq!(ends.count(), 1);
+}
+
+fn is_end_of_regex(record: &crate::coordinator::group::Record) -> bool {
+    use crate::coordinator::group::Record;
+    use crate::coordinator::group::record::ConsumerRecord;
+    matches!(
+        record,
+        Record::Consumer {
+            record: ConsumerRecord::Regex(_, None),
+            ..
+        }
+    )
+}
+
+#[test]
+fn h_8_offsets_are_for_members_at_their_epoch() {
+    let mut bench = Bench::new();
+    bench.two_members();
+    let commit_v9 = |member: &str, epoch| {
+        commit_with(member, epoch, 7, |commit| {
+            commit.knows_group_id_not_found = true;
+        })
+    };
+    let done = Ok(Reply::Committed(vec![Ok(())]));
+    assert_eq!(bench.ask(commit_v9("a", 2)), done);
+    let stale = Err(ErrorCode::StaleMemberEpoch);
+    assert_eq!(bench.ask(commit_v9("a", 1)), stale);
+    let stranger = Err(ErrorCode::UnknownMemberId);
+    assert_eq!(bench.ask(commit_v9("z", 2)), stranger);
+    assert_eq!(bench.ask(commit_v9("", -1)), stranger);
+    let old = Err(ErrorCode::UnsupportedVersion);
+    assert_eq!(bench.ask(commit("a", 2, 7)), old);
+    let fetch = |member: Option<&str>, member_epoch| {
+        Event::Fetch(Fetch {
+            group: "g".into(),
+            member: member.map(Arc::from),
+            member_epoch,
+            topics: None,
+            require_stable: false,
+        })
+    };
+    assert!(bench.ask(fetch(Some("a"), 2)).is_ok());
+    assert!(bench.ask(fetch(None, -1)).is_ok(), "an administrator");
+    assert_eq!(bench.ask(fetch(Some("a"), 1)), stale);
+    assert_eq!(bench.ask(fetch(Some("z"), 1)), stranger);
+    assert_eq!(bench.committed(), Some(7));
+    // A transactional client knows ILLEGAL_GENERATION for that.
+    let inside = |member: &str, epoch| {
+        let Event::Commit(commit) = commit_v9(member, epoch) else {
+            panic!("a commit");
+        };
+        Event::TransactionCommit(TransactionCommit {
+            producer: Producer { id: 1, epoch: 0 },
+            verified_at: Some(Offset::new(1000)),
+            commit,
+        })
+    };
+    let illegal = Err(ErrorCode::IllegalGeneration);
+    assert_eq!(bench.ask(inside("a", 1)), illegal);
+    assert_eq!(bench.ask(inside("z", 2)), stranger);
+    assert_eq!(bench.ask(inside("a", 2)), done);
+    assert_eq!(bench.ask(inside("", -1)), done, "it names no member");
+}
+
+#[test]
+fn o_2_o_7_an_empty_group_takes_any_commit_and_may_be_deleted() {
+    let mut bench = Bench::new();
+    bench.told(join("a", &["t"]));
+    let full = bench.ask(Event::DeleteGroup("g".into()));
+    assert_eq!(full, Err(ErrorCode::NonEmptyGroup));
+    let delete = Event::DeleteOffsets(DeleteOffsets {
+        group: "g".into(),
+        offsets: vec![("t".into(), 0), ("u".into(), 0)],
+    });
+    let subscribed = vec![Err(ErrorCode::GroupSubscribedToTopic), Ok(())];
+    assert_eq!(bench.ask(delete), Ok(Reply::DeletedOffsets(subscribed)));
+    bench.told(beat("a", -1));
+    assert!(bench.ask(commit("", -1, 3)).is_ok());
+    assert_eq!(bench.ask(Event::DeleteGroup("g".into())), Ok(Reply::Done));
+    assert_eq!((bench.consumer(), bench.committed()), (None, None));
+    assert!(bench.snapshot().is_empty());
+}
+
+#[test]
+fn o_5_offsets_of_topics_that_are_read_stay_and_others_expire() {
+    let mut bench = Bench::with(|limits| limits.offsets_retention_ms = 1_000_000);
+    bench.told(join("a", &["t"]));
+    let both = commit_with("a", 1, 7, |commit| {
+        commit.knows_group_id_not_found = true;
+        commit.offsets.push(super::bench::commit_offset("u", 9, ""));
+    });
+    bench.ask(both).expect("taken");
+    for _ in 0..60 {
+        bench.advance(30_000);
+        bench.told(beat("a", 1));
+    }
+    assert_eq!(bench.committed(), Some(7));
+    let fetch = Event::Fetch(Fetch {
+        group: "g".into(),
+        member: None,
+        member_epoch: -1,
+        topics: None,
+        require_stable: false,
+    });
+    let Ok(Reply::Fetched(topics)) = bench.ask(fetch) else {
+        panic!("offsets are due");
+    };
+    let names: Vec<_> = topics.iter().map(|topic| &*topic.topic).collect();
+    assert_eq!(names, ["t"]);
+    bench.told(beat("a", -1));
+    bench.advance(2_000_000);
+    assert_eq!(bench.consumer(), None, "nothing is left of it");
+}
+
+#[test]
+fn g_14_a_restart_is_no_rebalance() {
+    let mut bench = Bench::new();
+    bench.two_members();
+    let before = bench.consumer();
+    let records = bench.log.len();
+    bench.ends.topics = vec![topic("t", 1, Some((T, 4)))];
+    bench.restart();
+    assert_eq!(bench.consumer(), before);
+    assert_eq!(bench.log.len(), records, "nothing new was decided");
+    bench.hears(beat("a", 2), 2, None);
+    bench.hears(beat("b", 2), 2, None);
+    bench.advance(45_000);
+    assert_eq!(bench.consumer_state(), "Empty", "sessions began anew");
+}
+
+#[test]
+fn g_14_who_had_to_let_go_is_given_its_time_anew_after_a_restart() {
+    let mut bench = Bench::new();
+    bench.told(join("a", &["t"]));
+    bench.told(join("b", &["t"]));
+    bench.hears(beat("a", 1), 1, Some(&[(T, &[0, 1])]));
+    bench.ends.topics = vec![topic("t", 1, Some((T, 4)))];
+    bench.restart();
+    bench.hears(owns(beat("a", 1), &[(T, &[0, 1, 3])]), 1, None);
+    bench.hears(beat("b", 2), 2, None);
+    bench.advance(30_000);
+    bench.hears(owns(beat("a", 1), &[(T, &[0, 1, 3])]), 1, None);
+    bench.advance(30_000);
+    let gone = bench.consumer_beat(beat("a", 1));
+    assert_eq!(gone, Err(ErrorCode::UnknownMemberId));
+}
+
+#[test]
+fn h_10_a_group_without_members_changes_its_kind_and_keeps_its_offsets() {
+    let mut bench = Bench::new();
+    let partition = PartitionId {
+        topic: TOPIC,
+        index: 0,
+    };
+    bench.ends.ends.insert(partition, Offset::new(100));
+    bench.ask(commit("", -1, 5)).expect("taken");
+    bench.told(join("a", &["t"]));
+    assert_eq!(bench.committed(), Some(5));
+    let refused = bench.join("");
+    let refused = bench.take(refused);
+    assert_eq!(refused, Some(Err(ErrorCode::InconsistentGroupProtocol)));
+    bench.told(beat("a", -1));
+    let (first, second) = bench.stable();
+    assert_eq!(bench.committed(), Some(5));
+    assert_eq!(bench.consumer(), None);
+    assert_eq!(bench.state(), "Stable");
+    let classic = bench.consumer_beat(join("a", &["t"]));
+    assert_eq!(classic, Err(ErrorCode::GroupIdNotFound));
+    bench.restart();
+    assert_eq!(bench.state(), "Stable");
+    for member in [first, second] {
+        bench.ask(super::bench::leave(&member)).expect("left");
+    }
+    bench.hears(join("a", &["t"]), 1, Some(&[(T, &[0, 1, 2, 3])]));
+    bench.ends.topics = vec![topic("t", 1, Some((T, 4)))];
+    bench.restart();
+    bench.hears(beat("a", 1), 1, None);
+    assert_eq!(bench.committed(), Some(5));
+}
