@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ratel_protocol::messages::produce_request::TopicProduceData;
+use ratel_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use ratel_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
 use ratel_protocol::messages::{ProduceRequest, ProduceResponse, TopicName};
 use ratel_protocol::{ApiKey, ErrorCode, StrBytes};
@@ -42,6 +42,9 @@ pub struct Produce;
 
 /// The codec of attribute bits 0 to 2 that came last.
 const ZSTD: i16 = 4;
+/// Where the low byte of a batch's attributes stands, and its bit of transactions.
+const ATTRIBUTES: usize = 22;
+const TRANSACTIONAL: u8 = 0x10;
 /// Kafka's admin client may write to internal topics (P-21).
 const ADMIN_CLIENT: &str = "__admin_client";
 
@@ -115,6 +118,7 @@ fn append_all(cx: &Context, request: ProduceRequest) -> Vec<TopicAppends> {
 
 impl<'a> Terms<'a> {
     fn of(cx: &'a Context, request: &ProduceRequest) -> Result<Self, Refusal> {
+        check_id(request)?;
         let durability = check_acks(request.acks)?;
         Ok(Self {
             cx,
@@ -125,6 +129,27 @@ impl<'a> Terms<'a> {
             now_ms: cx.received.wall_ms,
         })
     }
+}
+
+/// A batch of a transaction without the transaction's id: nobody could ever end what it begins.
+/// Refuses the request as a whole, as Kafka does.
+fn check_id(request: &ProduceRequest) -> Result<(), Refusal> {
+    let topics = request.topic_data.iter();
+    let mut partitions = topics.flat_map(|topic| &topic.partition_data);
+    let is_transactional = |partition: &PartitionProduceData| {
+        let attributes = partition
+            .records
+            .as_ref()
+            .and_then(|all| all.get(ATTRIBUTES));
+        attributes.is_some_and(|low| low & TRANSACTIONAL != 0)
+    };
+    if request.transactional_id.is_none() && partitions.any(is_transactional) {
+        return Err(Refusal::new(
+            ErrorCode::TransactionalIdAuthorizationFailed,
+            "a batch of a transaction, but no transactional id",
+        ));
+    }
+    Ok(())
 }
 
 /// What the acknowledgements promise, unless the request is refused as a whole (P-1).

@@ -237,6 +237,19 @@ async fn p_7_a_client_sets_no_base_offset_and_no_control_bit() {
 }
 
 #[tokio::test]
+async fn t_6_a_batch_of_a_transaction_needs_the_transactions_id() {
+    let bench = Bench::new();
+    let topic = bench.topic("t", 2);
+    let within = patched(&batch(&["v"]), 21, &0x10i16.to_be_bytes());
+    let request = request(9, -1, &topic, &[(0, records(&["v"])), (1, within)]);
+    let response = bench.send(9, &request).await;
+    let partitions = &response.responses[0].partition_responses;
+    let codes: Vec<i16> = partitions.iter().map(|answer| answer.error_code).collect();
+    assert_eq!(codes, [53, 53]);
+    assert_eq!((end(&bench, &topic, 0), end(&bench, &topic, 1)), (0, 0));
+}
+
+#[tokio::test]
 async fn p_8_counts_and_sequences_fit() {
     let bench = Bench::new();
     let topic = bench.topic("t", 1);
@@ -509,7 +522,7 @@ async fn t_18_a_transactional_batch_without_its_id_is_refused() {
     for version in 3..=12 {
         let request = request(version, -1, &topic, &[(0, batch.clone())]);
         let response = bench.send(version, &request).await;
-        assert_eq!(response.responses[0].partition_responses[0].error_code, 48);
+        assert_eq!(response.responses[0].partition_responses[0].error_code, 53);
     }
     assert_eq!(end(&bench, &topic, 0), 0);
 }
