@@ -19,7 +19,7 @@ impl TransactionMachine {
         out: &mut Effects<Self>,
     ) {
         let Some(known) = self.transactions.get(&event.id) else {
-            return out.refuse(ticket, ErrorCode::InvalidProducerIdMapping);
+            return out.refuse(ticket, stranger(&event.id));
         };
         if known.status.preparing().is_some() {
             return self.park(now, ticket, event, out);
@@ -95,6 +95,15 @@ impl TransactionMachine {
             Ok(verified) => out.reply(ticket, Reply::Verified(verified)),
             Err(code) => out.refuse(ticket, code),
         }
+    }
+}
+
+/// Why an id that nobody began with is refused; the empty one never can be.
+pub(super) fn stranger(id: &str) -> ErrorCode {
+    if id.is_empty() {
+        ErrorCode::InvalidRequest
+    } else {
+        ErrorCode::InvalidProducerIdMapping
     }
 }
 

@@ -29,7 +29,7 @@ impl TransactionMachine {
         out: &mut Effects<Self>,
     ) {
         let Some(known) = self.transactions.get(&event.id) else {
-            return out.refuse(ticket, ErrorCode::InvalidProducerIdMapping);
+            return out.refuse(ticket, super::add::stranger(&event.id));
         };
         let raises = event.client_version >= VERSION_WITH_EPOCHS;
         let verdict = match raises {

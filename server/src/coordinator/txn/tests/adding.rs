@@ -53,6 +53,19 @@ fn partitions_of_a_transaction_are_limited() {
 }
 
 #[test]
+fn t_5_t_8_an_empty_id_makes_no_sense_and_an_unknown_one_is_not_mapped() {
+    let mut bench = Bench::new();
+    let me = bench.init("t").unwrap();
+    for (id, code) in [
+        ("", ErrorCode::InvalidRequest),
+        ("u", ErrorCode::InvalidProducerIdMapping),
+    ] {
+        assert_eq!(bench.add(id, me, &[part("a", 0)], 0), Err(code));
+        assert_eq!(bench.end(id, me, true, 0), Err(code));
+    }
+}
+
+#[test]
 fn t_6_what_was_added_is_verified() {
     let mut bench = Bench::new();
     let me = bench.init("t").unwrap();
