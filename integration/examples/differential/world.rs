@@ -334,12 +334,14 @@ impl World {
         let made = answer.topics.first().expect("the topic is in the answer");
         assert_eq!(made.error_code, 0, "{name} is not made: {made:?}");
         self.topics.insert(name.to_owned(), made.topic_id);
-        let partition = ListOffsetsPartition::default()
-            .with_partition_index(partitions - 1)
-            .with_timestamp(-1);
+        let asked = (0..partitions).map(|index| {
+            ListOffsetsPartition::default()
+                .with_partition_index(index)
+                .with_timestamp(-1)
+        });
         let topic = ListOffsetsTopic::default()
             .with_name(self.topic_name(name))
-            .with_partitions(vec![partition]);
+            .with_partitions(asked.collect());
         let request = ListOffsetsRequest::default().with_topics(vec![topic]);
         for _ in 0..PATIENCE {
             let answer = client.send(7, &request).await;

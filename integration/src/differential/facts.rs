@@ -27,6 +27,7 @@ const NAMES: &[&str] = &[
     "partition",
     "index",
     "group_id",
+    "transactional_id",
     "member_id",
     "resource_name",
     "key",
