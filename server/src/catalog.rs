@@ -263,6 +263,20 @@ impl Catalog {
         })
     }
 
+    /// Alter a subscription to clients' metrics, which need not exist.
+    pub fn alter_subscription(
+        &self,
+        name: Arc<str>,
+        changes: Changes,
+        validate_only: bool,
+    ) -> impl Future<Output = Result<(), Refusal>> + Send + use<> {
+        self.alter(Event::AlterSubscription {
+            name,
+            changes,
+            validate_only,
+        })
+    }
+
     /// Change quotas of clients: an outcome for each change.
     pub fn alter_quotas(
         &self,

@@ -32,8 +32,8 @@ pub enum Resource {
     Logger,
     /// A group, whether or not it exists.
     Group(Arc<str>),
-    /// A subscription to clients' metrics: none can be made yet.
-    ClientMetrics,
+    /// A subscription to clients' metrics, whether or not it exists.
+    ClientMetrics(Arc<str>),
 }
 
 impl Resource {
@@ -67,7 +67,7 @@ impl Resource {
             CLIENT_METRICS if name.is_empty() => {
                 invalid("A subscription to clients' metrics has a name.".into())
             }
-            CLIENT_METRICS => Ok(Self::ClientMetrics),
+            CLIENT_METRICS => Ok(Self::ClientMetrics(name.into())),
             GROUP if name.is_empty() => invalid("A group has a name.".into()),
             GROUP => Ok(Self::Group(name.into())),
             kind => invalid(format!("Resources of type {kind} have no configuration.")),
@@ -92,8 +92,10 @@ impl Resource {
             Self::Group(group) => {
                 return Box::pin(catalog.alter_group(group, changes, validate_only));
             }
+            Self::ClientMetrics(name) => {
+                return Box::pin(catalog.alter_subscription(name, changes, validate_only));
+            }
             Self::Logger => "The level of the server's log is set at its start, by log.level.",
-            Self::ClientMetrics => "Subscriptions to clients' metrics are not supported yet.",
         };
         Box::pin(std::future::ready(Err(Refusal::new(
             ErrorCode::InvalidRequest,

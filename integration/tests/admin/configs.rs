@@ -297,7 +297,7 @@ const REFUSED: &[(i8, &str, Changes<'_>, i16)] = &[
     ),
     (BROKER, "1", &[("node.id", 0, Some("5"))], INVALID_REQUEST),
     (8, "1", &[("root", 0, Some("DEBUG"))], INVALID_REQUEST),
-    (16, "s", &[("interval.ms", 0, Some("5"))], INVALID_REQUEST),
+    (16, "s", &[("interval.ms", 0, Some("5"))], INVALID_CONFIG),
     (
         32,
         "g",

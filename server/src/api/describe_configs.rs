@@ -1,9 +1,10 @@
-//! DescribeConfigs (key 32), versions 1 to 4: the configuration of topics, of this broker and
-//! of groups.
+//! DescribeConfigs (key 32), versions 1 to 4: the configuration of topics, of this broker, of
+//! groups and of subscriptions to clients' metrics.
 //!
 //! For each key its value in force and where that comes from; on request every place that gives a
 //! value, the one that counts first. A broker is named by its id; the empty name shows what was
-//! altered for all brokers. A group need not exist. No keys, or null, stand for all of them.
+//! altered for all brokers. A group or subscription need not exist. No keys, or null, stand for all
+//! of them.
 //! - v3: type, and documentation on request
 //! - v4: flexible
 
@@ -20,6 +21,7 @@ use super::{Api, Context, Later};
 use crate::config::Kind;
 use crate::config_resource::Resource;
 use crate::coordinator::catalog::broker_config::{BrokerConfigs, BrokerScope, Shown, Source};
+use crate::coordinator::catalog::client_metrics::CLIENT_METRICS;
 use crate::coordinator::catalog::config_key::ShownDefaults;
 use crate::coordinator::catalog::group_config::GROUPS;
 use crate::coordinator::catalog::topic_config::TOPICS;
@@ -69,7 +71,11 @@ fn shown(
             let configs = config.map(|config| config.configs.clone());
             ShownDefaults::new(&GROUPS, brokers).with(&configs.unwrap_or_default())
         }
-        Resource::ClientMetrics => Vec::new(),
+        Resource::ClientMetrics(name) => {
+            let subscriptions = cx.broker.catalog.view.subscriptions();
+            let configs = subscriptions.get(&name).cloned().unwrap_or_default();
+            ShownDefaults::new(&CLIENT_METRICS, brokers).with(&configs)
+        }
     };
     if let Some(keys) = asked
         .configuration_keys

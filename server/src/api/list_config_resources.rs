@@ -1,8 +1,8 @@
 //! ListConfigResources (key 74), versions 0 to 1: what has a configuration.
 //!
-//! - v0: subscriptions to clients' metrics alone, of which there are none
+//! - v0: subscriptions to clients' metrics alone
 //! - v1: the types that are asked for, none standing for all: topics, this broker and
-//!   its log, and groups that were given a configuration
+//!   its log, subscriptions, and groups that were given a configuration
 
 use std::ops::RangeInclusive;
 
@@ -60,6 +60,10 @@ fn names(cx: &Context, kind: i8) -> Vec<String> {
                 .collect()
         }
         BROKER | BROKER_LOGGER => vec![cx.broker.config.node_id.to_string()],
+        CLIENT_METRICS => {
+            let subscriptions = cx.broker.catalog.view.subscriptions();
+            subscriptions.keys().map(ToString::to_string).collect()
+        }
         _ => Vec::new(),
     }
 }

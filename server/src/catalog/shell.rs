@@ -212,8 +212,10 @@ impl Shell<CatalogMachine> for CatalogShell {
                 groups,
                 redrives,
                 quotas,
+                subscriptions,
             } => {
                 self.0.view.put_quotas(quotas);
+                self.0.view.put_subscriptions(subscriptions);
                 let defaults = GroupSettings::new(&BTreeMap::new(), &brokers);
                 self.0.view.begin_groups(defaults, groups);
                 for job in redrives {
@@ -226,6 +228,7 @@ impl Shell<CatalogMachine> for CatalogShell {
                     self.remove(shard, id, partitions).await;
                 }
             }
+            Action::PublishSubscriptions(all) => self.0.view.put_subscriptions(all),
             Action::PublishQuotas(quotas) => self.0.view.put_quotas(quotas),
             Action::PublishRedrive(id, job) => self.0.view.put_redrive(id, job),
             Action::PublishGroup(config) => self.0.view.insert_group(config),

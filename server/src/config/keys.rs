@@ -103,7 +103,7 @@ keys! {
     /// Whether topics may be deleted.
     delete_topic_enable: bool = true, "delete.topic.enable";
     /// Partitions of a topic that is made without a number.
-    num_partitions: i32 = 1, "num.partitions", at_least(1), dynamic();
+    num_partitions: i32 = 1, "num.partitions", at_least(1);
     /// Replicas of a topic that is made without a number. One server keeps one.
     default_replication_factor: i16 = 1, "default.replication.factor", at_least(1);
     /// Take a replication factor above the number of servers as that number instead of refusing
@@ -138,7 +138,7 @@ keys! {
     /// Partitions of all fetch sessions together at most.
     fetch_session_partitions_max: usize = 200_000, "fetch.session.partitions.max", ours();
     /// Connections at most.
-    max_connections: usize = 100_000, "max.connections", dynamic();
+    max_connections: usize = 100_000, "max.connections", at_least(1), dynamic();
     /// Connections from one address at most.
     max_connections_per_ip: usize = 100_000, "max.connections.per.ip", dynamic();
     /// A connection on which nothing came for this long is closed.
@@ -247,8 +247,7 @@ keys! {
     /// Partitions of one transaction at most.
     transaction_partitions_max: usize = 10_000, "transaction.partitions.max", at_least(1), ours();
     /// A partition forgets an idempotent producer that wrote nothing for this long.
-    producer_id_expiration_ms: i64 = 86_400_000, "producer.id.expiration.ms", int(), at_least(1),
-        dynamic();
+    producer_id_expiration_ms: i64 = 86_400_000, "producer.id.expiration.ms", int(), at_least(1);
 
     /// How often segments are looked at for removal.
     log_retention_check_interval_ms: u64 = 300_000, "log.retention.check.interval.ms",

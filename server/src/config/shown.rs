@@ -82,11 +82,19 @@ pub const SHOWN: &[Key] = &[
         "50",
         "Connections that wait to be accepted; 4096 here.",
     ),
-    int("num.network.threads", "3", THREADS),
-    int("num.io.threads", "8", THREADS),
-    int("num.replica.fetchers", "1", THREADS),
-    int("background.threads", "10", THREADS),
-    int("num.recovery.threads.per.data.dir", "2", THREADS),
+    int("num.network.threads", "3", THREADS)
+        .at_least(1)
+        .dynamic(),
+    int("num.io.threads", "8", THREADS).at_least(1).dynamic(),
+    int("num.replica.fetchers", "1", THREADS)
+        .at_least(1)
+        .dynamic(),
+    int("background.threads", "10", THREADS)
+        .at_least(1)
+        .dynamic(),
+    int("num.recovery.threads.per.data.dir", "2", THREADS)
+        .at_least(1)
+        .dynamic(),
     int("log.cleaner.threads", "1", COMPACTION),
     flag("log.cleaner.enable", "true", COMPACTION),
     long("log.cleaner.dedupe.buffer.size", "134217728", COMPACTION),
@@ -108,18 +116,37 @@ pub const SHOWN: &[Key] = &[
         "compression.lz4.level",
         "9",
         "Here lz4 has one level, which is its fast one.",
-    ),
+    )
+    .at_least(1)
+    .at_most(17)
+    .dynamic(),
+    long("leader.replication.throttled.rate", "", CLUSTER)
+        .at_least(0)
+        .dynamic(),
+    long("follower.replication.throttled.rate", "", CLUSTER)
+        .at_least(0)
+        .dynamic(),
+    long(
+        "replica.alter.log.dirs.io.max.bytes.per.second",
+        "",
+        CLUSTER,
+    )
+    .at_least(0)
+    .dynamic(),
     int(
         "min.insync.replicas",
         "1",
         "One server is the only replica.",
-    ),
-    flag("unclean.leader.election.enable", "false", CLUSTER),
+    )
+    .at_least(1)
+    .dynamic(),
+    flag("unclean.leader.election.enable", "false", CLUSTER).dynamic(),
     flag(
         "log.preallocate",
         "false",
         "Segments grow as they are written.",
-    ),
+    )
+    .dynamic(),
     int(
         "offsets.topic.replication.factor",
         "3",

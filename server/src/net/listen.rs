@@ -244,12 +244,14 @@ impl Permit {
         ip: IpAddr,
         listener: &Arc<str>,
     ) -> Result<Self, Rejection> {
+        let brokers = broker.catalog.brokers();
+        let config = brokers.effective();
         let mut open = doors.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.open >= broker.config.max_connections {
+        if open.open >= config.max_connections {
             return Err(Rejection::MaxConnections);
         }
         let from_ip = open.by_ip.get(&ip).copied().unwrap_or(0);
-        if from_ip >= broker.config.max_connections_per_ip {
+        if from_ip >= config.max_connections_per_ip {
             return Err(Rejection::MaxConnectionsPerIp);
         }
         open.open += 1;

@@ -10,15 +10,26 @@ use ratel_protocol::{ErrorCode, StrBytes};
 
 use crate::api::testing::Bench;
 use crate::config::Config;
-use crate::config_resource::GROUP;
+use crate::config_resource::{BROKER, CLIENT_METRICS, GROUP};
 
 async fn set(bench: &Bench, group: &'static str, name: &'static str, value: &str) -> (i16, String) {
+    alter(bench, (GROUP, group), name, Some(value)).await
+}
+
+/// Set a value or, with `None`, take it away.
+async fn alter(
+    bench: &Bench,
+    (kind, of): (i8, &'static str),
+    name: &'static str,
+    value: Option<&str>,
+) -> (i16, String) {
     let config = AlterableConfig::default()
         .with_name(StrBytes::from_static_str(name))
-        .with_value(Some(StrBytes::from_string(value.into())));
+        .with_config_operation(i8::from(value.is_none()))
+        .with_value(value.map(|value| StrBytes::from_string(value.into())));
     let resource = AlterConfigsResource::default()
-        .with_resource_type(GROUP)
-        .with_resource_name(StrBytes::from_static_str(group))
+        .with_resource_type(kind)
+        .with_resource_name(StrBytes::from_static_str(of))
         .with_configs(vec![config]);
     let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
     let response = bench.send(1, &request).await;
@@ -28,9 +39,17 @@ async fn set(bench: &Bench, group: &'static str, name: &'static str, value: &str
 }
 
 async fn describe(bench: &Bench, group: &'static str) -> Vec<DescribeConfigsResourceResult> {
+    describe_of(bench, GROUP, group).await
+}
+
+async fn describe_of(
+    bench: &Bench,
+    kind: i8,
+    of: &'static str,
+) -> Vec<DescribeConfigsResourceResult> {
     let resource = DescribeConfigsResource::default()
-        .with_resource_type(GROUP)
-        .with_resource_name(StrBytes::from_static_str(group))
+        .with_resource_type(kind)
+        .with_resource_name(StrBytes::from_static_str(of))
         .with_configuration_keys(None);
     let request = DescribeConfigsRequest::default()
         .with_resources(vec![resource])
@@ -114,4 +133,78 @@ async fn bad_configurations_of_a_group_name_what_is_allowed() {
     let (code, _) = set(&bench, "", "queue.paused", "true").await;
     assert_eq!(code, ErrorCode::InvalidRequest.code());
     assert!(bench.broker.catalog.view.groups().is_empty());
+}
+
+#[tokio::test]
+async fn kip_714_subscriptions_are_kept_and_listed_until_their_last_value_goes() {
+    let bench = Bench::started(Config::default()).await;
+    let slow = (CLIENT_METRICS, "slow");
+    assert_eq!(alter(&bench, slow, "interval.ms", Some("5000")).await.0, 0);
+    assert_eq!(alter(&bench, slow, "metrics", Some("*")).await.0, 0);
+    let (code, _) = alter(&bench, slow, "interval.ms", Some("5")).await;
+    assert_eq!(code, ErrorCode::InvalidConfig.code());
+    let rows = describe_of(&bench, CLIENT_METRICS, "slow").await;
+    let interval = find(&rows, "interval.ms");
+    let shown = (interval.value.as_deref(), interval.config_source);
+    assert_eq!((shown, interval.synonyms.len()), ((Some("5000"), 7), 1));
+    let matching = find(&rows, "match");
+    assert_eq!((matching.config_source, matching.synonyms.len()), (5, 0));
+
+    let listed = async || {
+        let all = bench.send(0, &ListConfigResourcesRequest::default()).await;
+        let all = all.config_resources.into_iter();
+        all.map(|resource| resource.resource_name.to_string())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(listed().await, ["slow"]);
+    for name in ["interval.ms", "metrics"] {
+        assert_eq!(alter(&bench, slow, name, None).await.0, 0);
+    }
+    assert!(listed().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_5_the_brokers_keys_alter_as_in_kafka() {
+    let bench = Bench::started(Config::default()).await;
+    let (all, one) = ((BROKER, ""), (BROKER, "1"));
+    let invalid = ErrorCode::InvalidRequest.code();
+    for (of, name, value, code) in [
+        (all, "max.connections", Some("70"), 0),
+        (one, "max.connections", Some("7"), 0),
+        (one, "max.connections", Some("0"), invalid),
+        (all, "max.connections.per.ip", Some("5"), 0),
+        (one, "compression.type", Some("zstd"), 0),
+        (one, "compression.type", Some("rar"), invalid),
+        (all, "num.io.threads", Some("16"), 0),
+        (all, "num.io.threads", Some("0"), invalid),
+        (one, "min.insync.replicas", Some("2"), 0),
+        (all, "unclean.leader.election.enable", Some("true"), 0),
+        (one, "leader.replication.throttled.rate", Some("1000"), 0),
+        (one, "num.partitions", Some("2"), invalid),
+        (one, "producer.id.expiration.ms", Some("2"), invalid),
+        (one, "num.partitions", None, 0),
+        (one, "no.such", None, 0),
+    ] {
+        let outcome = alter(&bench, of, name, value).await;
+        assert_eq!(outcome.0, code, "{name}={value:?}: {}", outcome.1);
+    }
+    let brokers = bench.broker.catalog.brokers();
+    let config = brokers.effective();
+    let limits = (config.max_connections, config.max_connections_per_ip);
+    assert_eq!(limits, (7, 5));
+    assert_eq!(brokers.settings().compression, ratel_storage::Codec::Zstd);
+
+    let rows = describe_of(&bench, BROKER, "1").await;
+    let shown = |name| {
+        let row = find(&rows, name);
+        let synonyms = row.synonyms.iter().map(|synonym| synonym.source);
+        let synonyms: Vec<_> = synonyms.collect();
+        (row.read_only, row.config_source, synonyms)
+    };
+    assert_eq!(shown("max.connections"), (false, 2, vec![2, 3, 5]));
+    assert_eq!(shown("num.io.threads"), (false, 3, vec![3, 5]));
+    assert_eq!(shown("num.partitions"), (true, 5, vec![5]));
+    assert_eq!(alter(&bench, one, "max.connections", None).await.0, 0);
+    let brokers = bench.broker.catalog.brokers();
+    assert_eq!(brokers.effective().max_connections, 70);
 }

@@ -101,6 +101,10 @@ pub fn broker(
         Changes::Each(each) => {
             let mut wanted = Vec::new();
             for (name, op, value) in once(each)? {
+                if *op == Op::Delete {
+                    wanted.push((name.clone(), None));
+                    continue;
+                }
                 let key = alterable(name)?;
                 let now = || {
                     let value = before.get(name).cloned();
@@ -116,9 +120,9 @@ pub fn broker(
     };
     let mut altered = Vec::new();
     for (name, value) in wanted {
-        let key = alterable(&name)?;
+        // What is not there may always be taken away, as in Kafka.
         if let Some(value) = &value {
-            brokers.check(key, value)?;
+            brokers.check(alterable(&name)?, value)?;
         }
         if before.get(&name) != value.as_ref() {
             altered.push((name, value));

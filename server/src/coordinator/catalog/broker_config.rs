@@ -55,6 +55,8 @@ pub enum Source {
     Default = 5,
     /// The level of the server's own log.
     Logger = 6,
+    /// Set on the subscription to clients' metrics.
+    ClientMetrics = 7,
     /// Set on the group.
     Group = 8,
 }
@@ -233,7 +235,7 @@ impl BrokerConfigs {
     /// Check an alteration's value.
     ///
     /// # Errors
-    /// INVALID_CONFIG with a sentence that names the value and what is allowed.
+    /// INVALID_REQUEST, as in Kafka, with a sentence that names the value and what is allowed.
     pub fn check(&self, key: &Key, value: &str) -> Result<(), Refusal> {
         let mut copy = (*self.effective).clone();
         let outcome = match value.len() {
@@ -246,13 +248,13 @@ impl BrokerConfigs {
                 "Invalid value {shown} for configuration {}: {why}.",
                 key.name
             );
-            Refusal::new(ErrorCode::InvalidConfig, message)
+            Refusal::new(ErrorCode::InvalidRequest, message)
         })
     }
 }
 
-/// The broker key of this name, if it can be altered at run time: the defaults of topics can,
-/// since every change of them takes effect at once.
+/// The broker key of this name, if it can be altered at run time: those of Kafka's can whose change
+/// takes effect at once here, and those that change nothing.
 ///
 /// # Errors
 /// INVALID_CONFIG for an unknown name, INVALID_REQUEST for one that only a restart changes.
@@ -261,11 +263,7 @@ pub fn alterable(name: &str) -> Result<&'static Key, Refusal> {
         let message = format!("Unknown broker configuration {name}.");
         return Err(Refusal::new(ErrorCode::InvalidConfig, message));
     };
-    let acts_at_once = ["log.", "compression."]
-        .iter()
-        .any(|family| key.name.starts_with(family))
-        || matches!(key.name, "message.max.bytes" | "num.partitions");
-    if key.scope == config::Scope::ReadOnly || !acts_at_once {
+    if key.scope == config::Scope::ReadOnly {
         let message = format!(
             "The broker configuration {name} cannot be altered while the server runs; set it in \
              the server's configuration and start it again."

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::broker_config::{BrokerConfigs, Shown, Source};
+use super::client_metrics::MATCHED;
 use super::group_config::OffsetReset;
 use super::{is_internal_name, is_legal_name};
 use crate::config::{Kind, split_list};
@@ -48,6 +49,10 @@ pub enum Takes {
     Replicas,
     /// Nothing, or the name of a topic that is not the server's own.
     TopicName,
+    /// Any text.
+    Text,
+    /// What a client must be like: names of what is known of it, each with a pattern behind `=`.
+    ClientMatch,
     /// Where a new reader begins: `latest`, `earliest` or `by_duration:` and an ISO 8601 duration.
     OffsetReset,
 }
@@ -66,6 +71,8 @@ impl Takes {
             Self::TopicName => "nothing, or the name of a topic that is not the server's own: 1 \
                                 to 249 letters, digits, '.', '_' and '-'"
                 .into(),
+            Self::Text => "text".into(),
+            Self::ClientMatch => format!("a list of NAME=PATTERN, of {}", MATCHED.join(", ")),
             Self::OffsetReset => "latest, earliest, or by_duration: and how far back as a \
                                   duration in ISO 8601 (by_duration:PT1H, by_duration:P7D)"
                 .into(),
@@ -92,6 +99,11 @@ impl Takes {
                     })
             }
             Self::TopicName => value.is_empty() || is_legal_name(value) && !is_internal_name(value),
+            Self::Text => true,
+            Self::ClientMatch => split_list(value).all(|pair| {
+                pair.split_once('=')
+                    .is_some_and(|(name, _)| MATCHED.contains(&name.trim()))
+            }),
             Self::OffsetReset => OffsetReset::parse(value).is_some(),
         }
     }
@@ -185,6 +197,20 @@ impl ConfigKey {
             doc,
             acts: true,
         }
+    }
+
+    /// A key that is kept and shown, which no broker key stands behind.
+    #[must_use]
+    pub(super) const fn kept(
+        name: &'static str,
+        kind: Kind,
+        takes: Takes,
+        default: &'static str,
+        doc: &'static str,
+    ) -> Self {
+        let mut key = Self::new(name, kind, takes, default, &[], doc);
+        key.acts = false;
+        key
     }
 
     /// Check a value for this key.

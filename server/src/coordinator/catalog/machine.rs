@@ -10,6 +10,7 @@ use ratel_storage::TopicId;
 
 use super::alter::{self, Changes};
 use super::broker_config::{BrokerConfigs, BrokerScope};
+use super::client_metrics::Subscriptions;
 use super::client_quota::{ClientQuotas, QuotaChange};
 use super::group_config::{self, GroupConfig, GroupSettings};
 use super::record::{CatalogRecord, TopicRecord};
@@ -87,6 +88,15 @@ pub enum Event {
         /// Change nothing.
         validate_only: bool,
     },
+    /// Alter a subscription to clients' metrics, which need not exist.
+    AlterSubscription {
+        /// Which.
+        name: Arc<str>,
+        /// How.
+        changes: Changes,
+        /// Change nothing.
+        validate_only: bool,
+    },
     /// Change quotas of clients.
     AlterQuotas {
         /// How.
@@ -117,7 +127,7 @@ pub enum Reply {
     /// To Create, Delete and Grow: for each topic, in the order of the request, as it is now (a
     /// deleted one as it was).
     Topics(Vec<Result<Arc<Topic>, Refusal>>),
-    /// To AlterTopic, AlterBroker and AlterGroup.
+    /// To AlterTopic, AlterBroker, AlterGroup and AlterSubscription.
     Altered(Result<(), Refusal>),
     /// To AlterQuotas: for each change, in the order of the request.
     Quotas(Vec<Result<(), Refusal>>),
@@ -146,7 +156,11 @@ pub enum Action {
         redrives: Vec<Arc<Job>>,
         /// The quotas of clients.
         quotas: Arc<ClientQuotas>,
+        /// Subscriptions to clients' metrics.
+        subscriptions: Arc<Subscriptions>,
     },
+    /// Show readers these subscriptions to clients' metrics.
+    PublishSubscriptions(Arc<Subscriptions>),
     /// Hold clients to these quotas.
     PublishQuotas(Arc<ClientQuotas>),
     /// Show readers a redrive, or that there is none of this number any more.
@@ -175,6 +189,7 @@ pub struct CatalogMachine {
     groups: BTreeMap<Arc<str>, Arc<GroupConfig>>,
     redrives: BTreeMap<i64, Arc<Job>>,
     quotas: Arc<ClientQuotas>,
+    subscriptions: Arc<Subscriptions>,
     /// One past the last producer id that was given out.
     producer_ids_end: i64,
 }
@@ -194,6 +209,7 @@ impl CatalogMachine {
             groups: BTreeMap::new(),
             redrives: BTreeMap::new(),
             quotas: Arc::default(),
+            subscriptions: Arc::default(),
             producer_ids_end: 0,
         }
     }
@@ -527,6 +543,11 @@ impl Machine for CatalogMachine {
                 changes,
                 validate_only,
             } => Reply::Altered(self.alter_group(group, &changes, validate_only, out)),
+            Event::AlterSubscription {
+                name,
+                changes,
+                validate_only,
+            } => Reply::Altered(self.alter_subscription(name, &changes, validate_only, out)),
             Event::AlterQuotas {
                 changes,
                 validate_only,
@@ -569,6 +590,9 @@ impl Machine for CatalogMachine {
             }
             CatalogRecord::GroupConfig { group, configs } => self.apply_group(group, configs),
             CatalogRecord::Redrive { id, job } => self.apply_redrive(*id, job.as_ref()),
+            CatalogRecord::ClientMetrics { name, configs } => {
+                self.apply_subscription(name, configs);
+            }
             CatalogRecord::Quotas { .. } => self.apply_quotas(record),
             CatalogRecord::ProducerIds { end } => {
                 self.producer_ids_end = self.producer_ids_end.max(*end);
@@ -589,6 +613,7 @@ impl Machine for CatalogMachine {
             groups: self.groups.values().cloned().collect(),
             redrives: self.redrives.values().cloned().collect(),
             quotas: self.quotas.clone(),
+            subscriptions: self.subscriptions.clone(),
         });
     }
 
@@ -621,6 +646,7 @@ impl Machine for CatalogMachine {
             job: Some(job.clone()),
         }));
         out.extend(self.quota_records());
+        out.extend(self.subscription_records());
         out.push(CatalogRecord::ProducerIds {
             end: self.producer_ids_end,
         });
@@ -653,6 +679,7 @@ fn above(limit: &str, value: usize) -> Refusal {
 
 mod quotas;
 mod redrives;
+mod subscriptions;
 
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ use crate::error::Refusal;
 
 pub mod alter;
 pub mod broker_config;
+pub mod client_metrics;
 pub mod client_quota;
 pub mod config_key;
 pub mod group_config;

@@ -20,6 +20,7 @@ const PRODUCER_IDS: i16 = 3;
 const GROUP_CONFIG: i16 = 4;
 const REDRIVE: i16 = 5;
 const QUOTAS: i16 = 6;
+const CLIENT_METRICS: i16 = 7;
 
 /// The one version of every value.
 const VERSION: i16 = 0;
@@ -56,6 +57,13 @@ pub enum CatalogRecord {
     GroupConfig {
         /// Which group.
         group: Arc<str>,
+        /// Its configuration.
+        configs: BTreeMap<String, String>,
+    },
+    /// A subscription to clients' metrics, all of it; empty if it is gone.
+    ClientMetrics {
+        /// Its name.
+        name: Arc<str>,
         /// Its configuration.
         configs: BTreeMap<String, String>,
     },
@@ -135,6 +143,27 @@ fn read_configs(value: &mut Reader<'_>) -> Result<BTreeMap<String, String>, Stri
         .collect()
 }
 
+/// A configuration under a name; an empty one is a tombstone.
+fn encode_named(
+    kind: i16,
+    name: &str,
+    configs: &BTreeMap<String, String>,
+) -> (Bytes, Option<Bytes>) {
+    let mut key = Writer::new(kind);
+    key.string(name);
+    let value = (!configs.is_empty()).then(|| {
+        let mut value = Writer::new(VERSION);
+        write_configs(&mut value, configs);
+        value.finish()
+    });
+    (key.finish(), value)
+}
+
+fn configs_or_none(value: Option<Reader<'_>>) -> Result<BTreeMap<String, String>, String> {
+    let configs = value.map(|mut value| read_configs(&mut value));
+    Ok(configs.transpose()?.unwrap_or_default())
+}
+
 fn encode_quotas(owner: &Owner, limits: &Limits) -> (Bytes, Option<Bytes>) {
     let mut key = Writer::new(QUOTAS);
     key.count(owner.len());
@@ -205,16 +234,8 @@ impl Record for CatalogRecord {
                 });
                 (key.finish(), value)
             }
-            Self::GroupConfig { group, configs } => {
-                let mut key = Writer::new(GROUP_CONFIG);
-                key.string(group);
-                let value = (!configs.is_empty()).then(|| {
-                    let mut value = Writer::new(VERSION);
-                    write_configs(&mut value, configs);
-                    value.finish()
-                });
-                (key.finish(), value)
-            }
+            Self::GroupConfig { group, configs } => encode_named(GROUP_CONFIG, group, configs),
+            Self::ClientMetrics { name, configs } => encode_named(CLIENT_METRICS, name, configs),
             Self::Redrive { id, job } => {
                 let mut key = Writer::new(REDRIVE);
                 key.i64(*id);
@@ -262,10 +283,11 @@ impl Record for CatalogRecord {
             },
             (GROUP_CONFIG, value) => Self::GroupConfig {
                 group: key.string()?.into(),
-                configs: value
-                    .map(|mut value| read_configs(&mut value))
-                    .transpose()?
-                    .unwrap_or_default(),
+                configs: configs_or_none(value)?,
+            },
+            (CLIENT_METRICS, value) => Self::ClientMetrics {
+                name: key.string()?.into(),
+                configs: configs_or_none(value)?,
             },
             (REDRIVE, value) => {
                 let id = key.i64()?;
@@ -337,6 +359,14 @@ mod tests {
             },
             CatalogRecord::GroupConfig {
                 group: "workers".into(),
+                configs: BTreeMap::new(),
+            },
+            CatalogRecord::ClientMetrics {
+                name: "slow".into(),
+                configs: example().configs,
+            },
+            CatalogRecord::ClientMetrics {
+                name: "slow".into(),
                 configs: BTreeMap::new(),
             },
             CatalogRecord::Redrive {

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use ratel_storage::{LogSettings, PartitionId, TopicId};
 
+use super::client_metrics::Subscriptions;
 use super::client_quota::{ClientQuotas, Quota};
 use super::group_config::{GroupConfig, GroupSettings};
 use super::redrive_job::Job;
@@ -53,6 +54,7 @@ pub struct View {
     group_defaults: ArcSwap<GroupSettings>,
     redrives: DashMap<i64, Arc<Job>>,
     quotas: ArcSwap<ClientQuotas>,
+    subscriptions: ArcSwap<Subscriptions>,
     /// Whether anybody has a quota of bytes produced, and of bytes fetched.
     has_quotas: [AtomicBool; 2],
 }
@@ -155,6 +157,17 @@ impl View {
     #[must_use]
     pub fn quotas(&self) -> Arc<ClientQuotas> {
         self.quotas.load_full()
+    }
+
+    /// The subscriptions to clients' metrics.
+    #[must_use]
+    pub fn subscriptions(&self) -> Arc<Subscriptions> {
+        self.subscriptions.load_full()
+    }
+
+    /// Show these subscriptions to clients' metrics. Only the catalog's shell calls this.
+    pub fn put_subscriptions(&self, subscriptions: Arc<Subscriptions>) {
+        self.subscriptions.store(subscriptions);
     }
 
     /// Whether any client has a quota of bytes produced or, with `fetched`, of bytes fetched. One

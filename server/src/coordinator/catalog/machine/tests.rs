@@ -500,9 +500,10 @@ fn a_broker_key_is_altered_for_all_topics_that_say_nothing_themselves() {
         ("no.such", "1", ErrorCode::InvalidConfig),
         ("listeners", "PLAINTEXT://:1", ErrorCode::InvalidRequest),
         ("log.retention.hours", "1", ErrorCode::InvalidRequest),
-        ("log.retention.ms", "-2", ErrorCode::InvalidConfig),
-        ("log.segment.bytes", "1", ErrorCode::InvalidConfig),
-        ("log.cleanup.policy", "compact", ErrorCode::InvalidConfig),
+        ("num.partitions", "2", ErrorCode::InvalidRequest),
+        ("log.retention.ms", "-2", ErrorCode::InvalidRequest),
+        ("log.segment.bytes", "1", ErrorCode::InvalidRequest),
+        ("log.cleanup.policy", "shred", ErrorCode::InvalidRequest),
     ] {
         let changes = each(&[(name, Op::Set, Some(value))]);
         let event = Event::AlterBroker {
