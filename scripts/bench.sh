@@ -7,6 +7,7 @@
 #   scripts/bench.sh --only NAME   the cells whose name contains NAME (repeatable)
 #   scripts/bench.sh --only queue  the cells of share groups (about ten minutes); writes their part
 #                                  of docs/performance.md
+#   scripts/bench.sh --only transactions   the cells of transactions (a few minutes)
 #   LIMITS=DIR scripts/bench.sh    show the machine's floor too: DIR/run.sh FILE TEST... measures it
 #
 # Needs Rust, Java, Maven and Python; everything else it fetches into .work/.

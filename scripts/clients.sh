@@ -13,7 +13,7 @@ root=$PWD
 work=$root/.work/clients
 stories=$root/integration/tests/clients
 
-names="kcat confluent-kafka kafka-python aiokafka kafkajs franz-go java java-share"
+names="kcat confluent-kafka kafka-python aiokafka kafkajs franz-go java java-share java-transactions"
 # Checks of `scripts/ecosystem.sh` that are short enough for the tests of every change; each
 # installs what it needs itself.
 short="tools-topics tools-groups tools-cluster"
@@ -81,7 +81,7 @@ install() {
             need go
             once "$1" "$(sources "$stories"/franz-go/*)" go_program
             ;;
-        java | java-share)
+        java | java-share | java-transactions)
             need mvn
             need javac
             once java "$(sources "$stories"/java/*)" java_classes
@@ -102,6 +102,8 @@ run() {
             "$bootstrap" ;;
         franz-go) exec "$work/franz-go/story" "$bootstrap" ;;
         java) exec java -cp "$work/java/classes:$work/java/lib/*" Story "$bootstrap" ;;
+        java-transactions)
+            exec java -cp "$work/java/classes:$work/java/lib/*" TransactionStory "$bootstrap" ;;
         java-share) exec java -cp "$work/java/classes:$work/java/lib/*" ShareStory "$bootstrap" ;;
         *) exec bash "$stories/ecosystem/$name.sh" "$bootstrap" ;;
     esac

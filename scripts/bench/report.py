@@ -34,10 +34,47 @@ def throughput(row, step):
     return speed, cpu, peak, busy
 
 
+def transactions(row, step):
+    """Transactions a second, their latency in ms and the server's cores, by name of the server."""
+    def of(runs):
+        return {"rate": median(runs, "transactions_per_second"),
+                "cores": median(runs, "server_cores"),
+                "client": median(runs, "client_cores"),
+                **{key: median(runs, "latency", f"{key}_us") / 1000 for key in ("p50", "p99")}}
+    return {name: of(runs) for name, runs in row["steps"][step].items()}
+
+
+def is_transactions(row, step):
+    return all("transactions" in run for runs in row["steps"][step].values() for run in runs)
+
+
+def transactions_line(step, found):
+    ratel, kafka = found["ratel"], found["kafka"]
+    return (f"{step} {ratel['rate']:.0f} : {kafka['rate']:.0f} transactions/s "
+            f"= {ratel['rate'] / kafka['rate']:.2f}, latency "
+            f"{ratel['p50']:.2f}/{ratel['p99']:.2f} : {kafka['p50']:.2f}/{kafka['p99']:.2f} ms, "
+            f"cores {ratel['cores']:.2f} : {kafka['cores']:.2f}, "
+            f"client {ratel['client']:.2f} : {kafka['client']:.2f}")
+
+
+def transaction_rows(outcome):
+    for row in outcome["cells"]:
+        for step in row["steps"]:
+            if is_transactions(row, step):
+                found = transactions(row, step)
+                ratel, kafka = found["ratel"], found["kafka"]
+                yield [row["cell"], f"{ratel['rate']:.0f}", f"{kafka['rate']:.0f}",
+                       f"**{ratel['rate'] / kafka['rate']:.2f}**",
+                       *(f"{of['p50']:.2f} / {of['p99']:.2f}" for of in (ratel, kafka)),
+                       *(f"{of['cores']:.2f}" for of in (ratel, kafka))]
+
+
 def line(row):
     words = []
     for step in row["steps"]:
-        if step == "latency":
+        if is_transactions(row, step):
+            words.append(transactions_line(step, transactions(row, step)))
+        elif step == "latency":
             for kind in ("ack", "end_to_end"):
                 for name, runs in row["steps"][step].items():
                     p50, p99, p999 = (median(runs, kind, key) for key in
@@ -63,7 +100,7 @@ def table(header, rows):
 def throughput_rows(outcome):
     for row in outcome["cells"]:
         for step in row["steps"]:
-            if step == "latency":
+            if step == "latency" or is_transactions(row, step):
                 continue
             speed, cpu, peak, busy = throughput(row, step)
             yield [row["cell"], step, f"{speed['ratel']:.0f}", f"{speed['kafka']:.0f}",
@@ -130,6 +167,10 @@ def write(outcome, folder):
         "Latency in ms at a fixed rate, counted from the moment a record was due:", "",
         *table(["cell", "server", "ack p50", "p99", "p99.9", "end to end p50", "p99", "p99.9"],
                latency_rows(outcome)),
+        "", "Transactions, of librdkafka, committed one after another by each producer:", "",
+        *table(["cell", "ratel transactions/s", "Kafka transactions/s", "ratio",
+                "ratel p50 / p99 ms", "Kafka p50 / p99 ms", "ratel cores", "Kafka cores"],
+               transaction_rows(outcome)),
         "", "Start:", "",
         *table(["server", "ready on an empty directory, ms", "idle MiB",
                 "large log, clean stop, ms", "large log, kill -9, ms"], start_rows(outcome)),

@@ -49,6 +49,21 @@ def cells():
         ])
 
 
+    for producers in (1, 16):
+        for records in (1, 100):
+            who = "1 producer" if producers == 1 else f"{producers} producers"
+            yield (f"transactions of {records}, {who}", 16, {}, [
+                ("transactions", "transactions",
+                 dict(producers=producers, records=records, bytes=100, seconds=5)),
+            ])
+    # Every tenth transaction was aborted: 1,000,000 committed records are left.
+    yield ("transactions, read_committed consumption", 16, {}, [
+        ("write", "transactions",
+         dict(producers=10, records=1000, bytes=100, count=111, abort_every=10)),
+        ("read_committed", "consume", dict(records=1_000_000, isolation="read_committed")),
+    ])
+
+
 def touch_memory(arguments):
     """Have the system hold the pages that a run's files will need. On a virtual machine a page
     that nobody has touched costs its first user more than all a server does with it, and whoever

@@ -4,13 +4,15 @@
 //! latencies, and how much memory the server (`pid=`) holds. Modes:
 //! - `create`: make the topic. Keys: topic, partitions.
 //! - `produce`: as fast as it goes. Keys: bytes, records, acks, producers, linger, codec.
-//! - `consume`: read `records` from the beginning.
+//! - `consume`: read `records` from the beginning. Keys: records, isolation.
 //! - `latency`: an open loop at `rate` records a second for `seconds`, read back by a tailing
 //!   consumer. Latencies count from the moment a record was due, so that a stall is seen in full.
+//! - `transactions`: see `transactions`.
 //! - `share-drain`, `share-latency`, `share-lease`: see `share`.
 
 mod share;
 mod share_wire;
+mod transactions;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -274,6 +276,10 @@ fn reader(arguments: &Arguments, offset: Offset) -> Result<BaseConsumer, Fault> 
         .set("group.id", "load")
         .set("enable.auto.commit", "false")
         .set("check.crcs", "false")
+        .set(
+            "isolation.level",
+            arguments.text("isolation", "read_committed"),
+        )
         .set("fetch.wait.max.ms", "500")
         .set("queued.max.messages.kbytes", "262144")
         .set("queued.min.messages", "1000000")
@@ -418,6 +424,7 @@ fn main() -> Result<(), Fault> {
         "produce" => produce(&arguments)?,
         "consume" => consume(&arguments)?,
         "latency" => latency(&arguments)?,
+        "transactions" => transactions::run(&arguments, &server)?,
         "share-drain" => share::drain(&arguments, &server)?,
         "share-latency" => share::latency(&arguments, &server)?,
         "share-lease" => share::lease(&arguments, &server)?,

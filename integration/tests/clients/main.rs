@@ -9,7 +9,7 @@
 //! are killed. `scripts/clients.sh` installs each client at a pinned version and runs it; it
 //! tells the same story to any server, Apache Kafka included, which is how the programs
 //! themselves are known to be right. `java-share` tells another: a queue's, through the Java
-//! client's share consumer.
+//! client's share consumer, and `java-transactions` one of transactions.
 //!
 //! `cargo test --test clients -- kcat java` runs only these two. A client whose language is not
 //! on this machine fails in CI and is skipped elsewhere.
@@ -41,6 +41,7 @@ const PROGRAMS: &[&str] = &[
     "franz-go",
     "java",
     "java-share",
+    "java-transactions",
     "tools-topics",
     "tools-groups",
     "tools-cluster",
@@ -70,7 +71,13 @@ fn main() -> ExitCode {
         .collect();
     let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|word| word == name);
     let folder = tempfile::tempdir().expect("a temporary directory can be made");
-    let settings = [("group.initial.rebalance.delay.ms", "0")];
+    let settings = [
+        ("group.initial.rebalance.delay.ms", "0"),
+        (
+            "transaction.abort.timed.out.transaction.cleanup.interval.ms",
+            "500",
+        ),
+    ];
     let mut server = ServerProcess::start_with(folder.path(), &settings);
     let mut rows = Vec::new();
     if is_wanted("rdkafka") {
