@@ -1,26 +1,33 @@
-//! What readers of committed records get through a socket, before and after a crash. Who writes in
-//! transactions is played by the log's own door for coordinators.
+//! What readers of committed records get through a socket, before and after a crash, of
+//! transactions in both of Kafka's flows.
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::describe_producers_request::TopicRequest;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
-    CreateTopicsRequest, DescribeProducersRequest, FetchRequest, ListOffsetsRequest, TopicName,
+    AddPartitionsToTxnRequest, CreateTopicsRequest, DescribeProducersRequest, EndTxnRequest,
+    FetchRequest, InitProducerIdRequest, ListOffsetsRequest, ProduceRequest, TopicName,
+    TransactionalId,
 };
 use kafka_protocol::protocol::StrBytes;
 use ratel_integration::{RawClient, TestBroker};
-use ratel_storage::{
-    Batch, BatchBuilder, BatchHeader, Durability, Marker, Origin, Outcome, Partition, Producer,
-    records,
-};
+use ratel_storage::{Batch, BatchBuilder, BatchHeader, Marker, Outcome, records};
 
 const TOPIC: &str = "t";
-const NOW_MS: i64 = 1_700_000_000_000;
+
+/// Records are of now, as markers are: the segment is not rolled by their age.
+fn now_ms() -> i64 {
+    let since = std::time::SystemTime::UNIX_EPOCH.elapsed();
+    let since = since.expect("a clock after 1970").as_millis();
+    i64::try_from(since).expect("a clock before the year 292278994")
+}
 
 fn name() -> TopicName {
     TopicName(StrBytes::from_static_str(TOPIC))
@@ -38,36 +45,118 @@ async fn create(client: &mut RawClient) {
     assert_eq!(response.topics[0].error_code, 0, "{response:?}");
 }
 
-fn log(broker: &TestBroker) -> Arc<dyn Partition> {
-    let broker = broker.broker();
-    let found = broker.partition_by_name(TOPIC, 0);
-    found.expect("the topic was made")
+/// Who writes, in transactions of one of both flows or in none.
+struct Writer {
+    client: RawClient,
+    /// The transactional id; none for plain records.
+    name: Option<&'static str>,
+    /// Whether writing adds the partition, and each end raises the epoch (T-7, T-9).
+    is_second_flow: bool,
+    id: i64,
+    epoch: i16,
+    sequence: i32,
 }
 
-async fn append(log: &Arc<dyn Partition>, batch: &Batch) {
-    let appended = log.append(batch, Origin::Coordinator, Durability::Synced, NOW_MS);
-    appended.await.expect("appended");
-}
-
-/// A record of this producer's transaction; of none for -1.
-async fn write(log: &Arc<dyn Partition>, id: i64, value: &str) {
-    let mut builder = BatchBuilder::new(NOW_MS);
-    if id >= 0 {
-        builder = builder.producer(id, 0, -1).transactional();
+impl Writer {
+    /// Become this transactional id.
+    async fn new(broker: &TestBroker, name: &'static str, is_second_flow: bool) -> Self {
+        let mut writer = Self::plain(broker).await;
+        let request = InitProducerIdRequest::default()
+            .with_transactional_id(Some(transactional_id(name)))
+            .with_transaction_timeout_ms(60_000);
+        let response = writer.client.send(4, &request).await;
+        assert_eq!(response.error_code, 0);
+        (writer.name, writer.is_second_flow) = (Some(name), is_second_flow);
+        (writer.id, writer.epoch) = (response.producer_id.0, response.producer_epoch);
+        writer
     }
-    builder.record(None, Some(value.as_bytes()));
-    append(log, &builder.build().expect("a record")).await;
+
+    async fn plain(broker: &TestBroker) -> Self {
+        Self {
+            client: RawClient::connect(broker.addr()).await,
+            name: None,
+            is_second_flow: false,
+            id: -1,
+            epoch: -1,
+            sequence: 0,
+        }
+    }
+
+    /// Say that the partition is part of the transaction, as the first flow does.
+    async fn add(&mut self) {
+        let topic = AddPartitionsToTxnTopic::default()
+            .with_name(name())
+            .with_partitions(vec![0]);
+        let request = AddPartitionsToTxnRequest::default()
+            .with_v3_and_below_transactional_id(transactional_id(self.name.expect("a name")))
+            .with_v3_and_below_producer_id(self.id.into())
+            .with_v3_and_below_producer_epoch(self.epoch)
+            .with_v3_and_below_topics(vec![topic]);
+        let response = self.client.send(3, &request).await;
+        let topics = response.results_by_topic_v3_and_below;
+        let code = topics[0].results_by_partition[0].partition_error_code;
+        assert_eq!(code, 0);
+    }
+
+    /// Write a record. The partition's error code.
+    async fn try_write(&mut self, value: &str) -> i16 {
+        let mut builder = BatchBuilder::new(now_ms());
+        if self.name.is_some() {
+            builder = builder
+                .producer(self.id, self.epoch, self.sequence)
+                .transactional();
+        }
+        builder.record(None, Some(value.as_bytes()));
+        let records = builder.build().expect("a record").bytes().clone();
+        let partition = PartitionProduceData::default().with_records(Some(records));
+        let topic = TopicProduceData::default()
+            .with_name(name())
+            .with_partition_data(vec![partition]);
+        let request = ProduceRequest::default()
+            .with_transactional_id(self.name.map(transactional_id))
+            .with_acks(-1)
+            .with_timeout_ms(30_000)
+            .with_topic_data(vec![topic]);
+        let version = if self.is_second_flow { 12 } else { 11 };
+        let response = self.client.send(version, &request).await;
+        response.responses[0].partition_responses[0].error_code
+    }
+
+    async fn write(&mut self, value: &str) {
+        if self.name.is_some() && !self.is_second_flow {
+            self.add().await;
+        }
+        assert_eq!(self.try_write(value).await, 0);
+        self.sequence += 1;
+    }
+
+    /// End the transaction, and wait until its marker is in the log.
+    async fn end(&mut self, commits: bool) {
+        let before = latest(&mut self.client, 0).await;
+        let request = EndTxnRequest::default()
+            .with_transactional_id(transactional_id(self.name.expect("a name")))
+            .with_producer_id(self.id.into())
+            .with_producer_epoch(self.epoch)
+            .with_committed(commits);
+        let version = if self.is_second_flow { 5 } else { 4 };
+        let response = self.client.send(version, &request).await;
+        assert_eq!(response.error_code, 0);
+        if self.is_second_flow {
+            (self.id, self.epoch) = (response.producer_id.0, response.producer_epoch);
+            self.sequence = 0;
+        }
+        for _ in 0..1000 {
+            if latest(&mut self.client, 0).await > before {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("no marker in 10 s");
+    }
 }
 
-async fn end(log: &Arc<dyn Partition>, id: i64, outcome: Outcome) {
-    let marker = Marker {
-        producer: Producer { id, epoch: 0 },
-        outcome,
-        coordinator_epoch: 1,
-        transaction_version: 0,
-    };
-    let appended = log.append_marker(&marker, Durability::Synced, NOW_MS);
-    appended.await.expect("appended");
+fn transactional_id(name: &'static str) -> TransactionalId {
+    TransactionalId(StrBytes::from_static_str(name))
 }
 
 async fn fetch(client: &mut RawClient, from: i64, isolation_level: i8) -> PartitionData {
@@ -142,50 +231,76 @@ async fn open(client: &mut RawClient) -> Vec<(i64, i64)> {
         .collect()
 }
 
-async fn look(broker: &TestBroker, what: &str) {
+async fn look(broker: &TestBroker, opened: i64, what: &str) {
     let mut client = RawClient::connect(broker.addr()).await;
     let uncommitted = fetch(&mut client, 0, 0).await;
     assert_eq!(uncommitted.aborted_transactions, None, "{what}");
     assert_eq!(uncommitted.last_stable_offset, 8, "{what}");
     let seen = fetch(&mut client, 0, 1).await;
-    assert_eq!(
-        committed(&seen),
-        ["plain", "kept", "kept too", "again"],
-        "{what}"
-    );
+    let all = ["plain", "kept", "kept too", "again"];
+    assert_eq!(committed(&seen), all, "{what}");
     let late = fetch(&mut client, 4, 1).await;
-    assert_eq!(committed(&late), ["kept too", "again"], "{what}");
+    assert_eq!(committed(&late), all[2..], "{what}");
     assert_eq!(latest(&mut client, 0).await, 10, "{what}");
     assert_eq!(latest(&mut client, 1).await, 8, "{what}");
-    assert_eq!(open(&mut client).await, [(3, 8)], "{what}");
+    assert_eq!(open(&mut client).await, [(opened, 8)], "{what}");
 }
 
-#[tokio::test]
-async fn f_4_and_t_15_committed_records_alone_before_and_after_a_crash() {
+/// Two transactions that end and one that does not, each in one of both flows.
+async fn committed_records_alone(is_second_flow: bool) {
     let mut broker = TestBroker::start().await;
     create(&mut RawClient::connect(broker.addr()).await).await;
-    let here = log(&broker);
-    write(&here, -1, "plain").await;
-    write(&here, 1, "dropped").await;
-    write(&here, 2, "kept").await;
-    write(&here, 1, "dropped too").await;
-    write(&here, 2, "kept too").await;
-    end(&here, 1, Outcome::Abort).await;
-    end(&here, 2, Outcome::Commit).await;
-    write(&here, -1, "again").await;
-    write(&here, 3, "open").await;
-    write(&here, -1, "behind").await;
-    drop(here);
-    look(&broker, "live").await;
+    let mut plain = Writer::plain(&broker).await;
+    let mut first = Writer::new(&broker, "first", is_second_flow).await;
+    let mut second = Writer::new(&broker, "second", !is_second_flow).await;
+    let mut third = Writer::new(&broker, "third", is_second_flow).await;
+    plain.write("plain").await;
+    first.write("dropped").await;
+    second.write("kept").await;
+    first.write("dropped too").await;
+    second.write("kept too").await;
+    first.end(false).await;
+    second.end(true).await;
+    plain.write("again").await;
+    third.write("open").await;
+    plain.write("behind").await;
+    look(&broker, third.id, "live").await;
     broker.crash();
     broker.restart().await;
-    look(&broker, "after a crash").await;
+    look(&broker, third.id, "after a crash").await;
     broker.restart().await;
-    look(&broker, "after a clean end").await;
-    let here = log(&broker);
-    end(&here, 3, Outcome::Commit).await;
+    look(&broker, third.id, "after a clean end").await;
+    third.client = RawClient::connect(broker.addr()).await;
+    third.end(true).await;
     let mut client = RawClient::connect(broker.addr()).await;
     assert_eq!(latest(&mut client, 1).await, 11);
     let seen = fetch(&mut client, 8, 1).await;
     assert_eq!(committed(&seen), ["open", "behind"]);
+}
+
+#[tokio::test]
+async fn f_4_and_t_15_committed_records_alone_in_the_first_flow() {
+    committed_records_alone(false).await;
+}
+
+#[tokio::test]
+async fn f_4_and_t_15_committed_records_alone_in_the_second_flow() {
+    committed_records_alone(true).await;
+}
+
+#[tokio::test]
+async fn t_6_and_t_18_a_batch_outside_of_any_transaction_is_refused() {
+    let broker = TestBroker::start().await;
+    create(&mut RawClient::connect(broker.addr()).await).await;
+    let mut writer = Writer::new(&broker, "first", false).await;
+    // TRANSACTION_ABORTABLE: nobody added the partition.
+    assert_eq!(writer.try_write("x").await, 120);
+    writer.write("a").await;
+    writer.end(true).await;
+    assert_eq!(writer.try_write("x").await, 120);
+    writer.write("b").await;
+    writer.end(false).await;
+    let mut client = RawClient::connect(broker.addr()).await;
+    assert_eq!(committed(&fetch(&mut client, 0, 1).await), ["a"]);
+    assert_eq!(latest(&mut client, 1).await, 4);
 }
