@@ -13,7 +13,7 @@ root=$PWD
 work=$root/.work/clients
 stories=$root/integration/tests/clients
 
-names="kcat confluent-kafka kafka-python aiokafka kafkajs franz-go java java-share java-transactions"
+names="kcat confluent-kafka kafka-python aiokafka kafkajs franz-go java java-share java-transactions java-consumer"
 # Checks of `scripts/ecosystem.sh` that are short enough for the tests of every change; each
 # installs what it needs itself.
 short="tools-topics tools-groups tools-cluster"
@@ -81,7 +81,7 @@ install() {
             need go
             once "$1" "$(sources "$stories"/franz-go/*)" go_program
             ;;
-        java | java-share | java-transactions)
+        java | java-share | java-transactions | java-consumer)
             need mvn
             need javac
             once java "$(sources "$stories"/java/*)" java_classes
@@ -105,6 +105,9 @@ run() {
         java-transactions)
             exec java -cp "$work/java/classes:$work/java/lib/*" TransactionStory "$bootstrap" ;;
         java-share) exec java -cp "$work/java/classes:$work/java/lib/*" ShareStory "$bootstrap" ;;
+        java-consumer)
+            exec java -cp "$work/java/classes:$work/java/lib/*" ConsumerStory "$bootstrap"
+            ;;
         *) exec bash "$stories/ecosystem/$name.sh" "$bootstrap" ;;
     esac
 }

@@ -9,7 +9,8 @@
 //! are killed. `scripts/clients.sh` installs each client at a pinned version and runs it; it
 //! tells the same story to any server, Apache Kafka included, which is how the programs
 //! themselves are known to be right. `java-share` tells another: a queue's, through the Java
-//! client's share consumer, and `java-transactions` one of transactions.
+//! client's share consumer, `java-transactions` one of transactions, and `java-consumer` that of a
+//! group in the protocol of KIP-848.
 //!
 //! `cargo test --test clients -- kcat java` runs only these two. A client whose language is not
 //! on this machine fails in CI and is skipped elsewhere.
@@ -42,6 +43,7 @@ const PROGRAMS: &[&str] = &[
     "java",
     "java-share",
     "java-transactions",
+    "java-consumer",
     "tools-topics",
     "tools-groups",
     "tools-cluster",
