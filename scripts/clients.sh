@@ -13,7 +13,8 @@ root=$PWD
 work=$root/.work/clients
 stories=$root/integration/tests/clients
 
-names="kcat confluent-kafka kafka-python aiokafka kafkajs franz-go java java-share java-transactions java-consumer"
+names="kcat confluent-kafka kafka-python aiokafka kafkajs franz-go
+java java-share java-transactions java-consumer"
 # Checks of `scripts/ecosystem.sh` that are short enough for the tests of every change; each
 # installs what it needs itself.
 short="tools-topics tools-groups tools-cluster"

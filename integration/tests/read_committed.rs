@@ -145,13 +145,12 @@ impl Writer {
             (self.id, self.epoch) = (response.producer_id.0, response.producer_epoch);
             self.sequence = 0;
         }
-        for _ in 0..1000 {
-            if latest(&mut self.client, 0).await > before {
-                return;
-            }
+        let mut tries = 0;
+        while latest(&mut self.client, 0).await <= before {
+            tries += 1;
+            assert!(tries < 1000, "no marker in 10 s");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        panic!("no marker in 10 s");
     }
 }
 

@@ -233,7 +233,8 @@ public final class TransactionStory {
             while (copied < 30) {
                 Map<TopicPartition, OffsetAndMetadata> offsets = new HashMap<>();
                 List<String> values = new ArrayList<>();
-                for (ConsumerRecord<String, String> record : consumer.poll(Duration.ofMillis(200))) {
+                var polled = consumer.poll(Duration.ofMillis(200));
+                for (ConsumerRecord<String, String> record : polled) {
                     values.add(record.value());
                     offsets.put(new TopicPartition(record.topic(), record.partition()),
                             new OffsetAndMetadata(record.offset() + 1));
