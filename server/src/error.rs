@@ -14,7 +14,7 @@ pub fn code(error: &StorageError) -> ErrorCode {
         StorageError::BatchTooLarge { .. } => ErrorCode::MessageTooLarge,
         StorageError::BatchAboveSegment { .. } => ErrorCode::RecordListTooLarge,
         StorageError::CorruptBatch(_) | StorageError::Corrupt { .. } => ErrorCode::CorruptMessage,
-        StorageError::InvalidBatch(_) => ErrorCode::InvalidRecord,
+        StorageError::InvalidBatch(_) | StorageError::KeysMissing(_) => ErrorCode::InvalidRecord,
         StorageError::InvalidTimestamp(_) => ErrorCode::InvalidTimestamp,
         StorageError::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
         StorageError::ProducerFenced { .. } => ErrorCode::InvalidProducerEpoch,
@@ -127,6 +127,7 @@ mod tests {
             (StorageError::BatchAboveSegment { bytes, limit }, 18),
             (StorageError::CorruptBatch("crc"), 2),
             (StorageError::InvalidBatch("count"), 87),
+            (StorageError::KeysMissing(vec![0]), 87),
             (StorageError::InvalidTimestamp("late".into()), 32),
             (
                 StorageError::OutOfOrderSequence {

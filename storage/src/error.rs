@@ -6,6 +6,9 @@ use std::sync::Arc;
 
 use crate::{Offset, PartitionId};
 
+/// Records of a batch that [`StorageError::KeysMissing`] names at most.
+pub const KEYS_MISSING_MAX: usize = 1000;
+
 /// Why the log refused or failed. The server's `error.rs` holds the only map to Kafka's codes.
 #[derive(Debug, Clone)]
 pub enum StorageError {
@@ -29,6 +32,9 @@ pub enum StorageError {
     CorruptBatch(&'static str),
     /// The batch is whole but breaks a rule (P-5, P-7, P-8).
     InvalidBatch(&'static str),
+    /// Records without a key, which a compacted log does not take (P-10): their places in the
+    /// batch, the first [`KEYS_MISSING_MAX`] of them.
+    KeysMissing(Vec<i32>),
     /// A timestamp outside what the topic allows, or of the wrong type (P-11).
     InvalidTimestamp(String),
     /// The producer's sequence does not follow (P-16).
@@ -113,6 +119,7 @@ impl fmt::Display for StorageError {
             }
             Self::CorruptBatch(why) => write!(f, "corrupt batch: {why}"),
             Self::InvalidBatch(why) => write!(f, "invalid batch: {why}"),
+            Self::KeysMissing(_) => write!(f, "a compacted topic takes no record without a key"),
             Self::InvalidTimestamp(why) => write!(f, "invalid timestamp: {why}"),
             Self::OutOfOrderSequence {
                 producer_id,

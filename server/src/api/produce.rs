@@ -12,7 +12,7 @@
 //! before the first batch of it in a partition is appended; meanwhile the connection takes no
 //! other request (T-18).
 //! - v3: magic 2 only; a transactional id
-//! - v5: log start offset; v7: zstd (P-6); v8: error message
+//! - v5: log start offset; v7: zstd (P-6); v8: error message, and records to blame (P-10)
 //! - v9: flexible; v10: current leader, on an error this server never gives
 //! - v11: TRANSACTION_ABORTABLE for a partition that was not added (T-6), INVALID_TXN_STATE before
 //! - v12: writing to a partition adds it to the transaction (T-7)
@@ -24,11 +24,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ratel_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use ratel_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
+use ratel_protocol::messages::produce_response::{
+    BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
+};
 use ratel_protocol::messages::{ProduceRequest, ProduceResponse, TopicName};
 use ratel_protocol::{ApiKey, ErrorCode, StrBytes};
 use ratel_storage::{
-    Appended, Batch, BatchHeader, Durability, Origin, Partition, Pending, TopicId,
+    Appended, Batch, BatchHeader, Durability, Origin, Partition, Pending, StorageError, TopicId,
 };
 
 use super::{Answer, Api, Context, Later};
@@ -277,14 +279,14 @@ async fn acknowledge(appends: Vec<TopicAppends>, timeout: Duration) -> (ProduceR
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for (index, appending) in topic.partitions {
             let outcome = match appending {
-                Err(refusal) => Err(refusal),
-                Ok(Pending::Ready(Some(outcome))) => outcome.map_err(|e| Refusal::from(&e)),
+                Err(refusal) => Err(Failed::from(refusal)),
+                Ok(Pending::Ready(Some(outcome))) => outcome.map_err(|e| Failed::from(&e)),
                 Ok(pending) => match deadline.limit(pending).await {
-                    Some(outcome) => outcome.map_err(|error| Refusal::from(&error)),
-                    None => Err(Refusal::new(
+                    Some(outcome) => outcome.map_err(|error| Failed::from(&error)),
+                    None => Err(Failed::from(Refusal::new(
                         ErrorCode::RequestTimedOut,
                         "appended, but not on stable storage yet",
-                    )),
+                    ))),
                 },
             };
             failed |= outcome.is_err();
@@ -300,7 +302,34 @@ async fn acknowledge(appends: Vec<TopicAppends>, timeout: Duration) -> (ProduceR
     (ProduceResponse::default().with_responses(topics), failed)
 }
 
-fn partition_answer(index: i32, outcome: Result<Appended, Refusal>) -> PartitionProduceResponse {
+/// Why a batch was not taken, and which of its records are to blame (P-10).
+struct Failed {
+    refusal: Refusal,
+    records: Vec<i32>,
+}
+
+impl From<Refusal> for Failed {
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            refusal,
+            records: Vec::new(),
+        }
+    }
+}
+
+impl From<&StorageError> for Failed {
+    fn from(error: &StorageError) -> Self {
+        Self {
+            refusal: error.into(),
+            records: match error {
+                StorageError::KeysMissing(records) => records.clone(),
+                _ => Vec::new(),
+            },
+        }
+    }
+}
+
+fn partition_answer(index: i32, outcome: Result<Appended, Failed>) -> PartitionProduceResponse {
     let answer = PartitionProduceResponse::default().with_index(index);
     match outcome {
         Ok(appended) => answer
@@ -308,13 +337,20 @@ fn partition_answer(index: i32, outcome: Result<Appended, Refusal>) -> Partition
             .with_log_append_time_ms(appended.log_append_time_ms)
             .with_log_start_offset(appended.start_offset.get()),
         // P-23.
-        Err(refusal) => answer
+        Err(Failed { refusal, records }) => answer
             .with_error_code(refusal.code.code())
+            .with_record_errors(records.into_iter().map(record_error).collect())
             .with_error_message(refusal.message)
             .with_base_offset(-1)
             .with_log_append_time_ms(-1)
             .with_log_start_offset(-1),
     }
+}
+
+fn record_error(place: i32) -> BatchIndexAndErrorMessage {
+    BatchIndexAndErrorMessage::default()
+        .with_batch_index(place)
+        .with_batch_index_error_message(Some(StrBytes::from_static_str("The record has no key.")))
 }
 
 /// Drop what `version` cannot carry.
@@ -328,6 +364,7 @@ fn downgrade(mut response: ProduceResponse, version: i16) -> ProduceResponse {
         if version < 8 {
             for partition in &mut topic.partition_responses {
                 partition.error_message = None;
+                partition.record_errors.clear();
             }
         }
     }

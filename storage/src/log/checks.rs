@@ -1,6 +1,7 @@
 //! What a client's batch must fulfil before it is appended (P-7 to P-11, P-14).
 
 use crate::batch::BatchHeader;
+use crate::error::KEYS_MISSING_MAX;
 use crate::log::index::NO_TIMESTAMP;
 use crate::record;
 use crate::{Batch, LogSettings, StorageError, TimestampType, Validation};
@@ -21,7 +22,7 @@ pub(crate) fn check_client(
     check_size(header, settings)?;
     check_shape(header)?;
     check_time(header, settings, now_ms)?;
-    if settings.validation == Validation::Records {
+    if settings.validation == Validation::Records || settings.compact {
         check_records(batch, settings, now_ms)?;
     }
     Ok(())
@@ -114,7 +115,7 @@ fn check_timestamp(
     Ok(())
 }
 
-/// Walk every record of a batch.
+/// Walk every record of a batch. In a compacted log each has a key (P-10).
 pub(crate) fn check_records(
     batch: &Batch,
     settings: &LogSettings,
@@ -122,11 +123,15 @@ pub(crate) fn check_records(
 ) -> Result<(), StorageError> {
     let header = batch.header();
     let mut expected = 0;
+    let mut missing = Vec::new();
     record::walk(batch, |record| {
         if record.offset_delta != expected {
             return Err(StorageError::InvalidBatch(
                 "a record's offset is out of line",
             ));
+        }
+        if settings.compact && !record.has_key && missing.len() < KEYS_MISSING_MAX {
+            missing.push(expected);
         }
         expected += 1;
         let timestamp = header.base_timestamp.saturating_add(record.timestamp_delta);
@@ -136,6 +141,9 @@ pub(crate) fn check_records(
         return Err(StorageError::InvalidBatch(
             "the batch holds fewer records than it says",
         ));
+    }
+    if !missing.is_empty() {
+        return Err(StorageError::KeysMissing(missing));
     }
     Ok(())
 }

@@ -635,3 +635,20 @@ async fn kip_219_a_producer_above_its_quota_is_told_to_be_silent() {
     assert_eq!(response.responses[0].partition_responses[0].base_offset, 2);
     assert_eq!(muted_ms(), 10_000);
 }
+
+#[tokio::test]
+async fn p_10_records_without_a_key_in_a_compacted_topic_are_named() {
+    let bench = Bench::new();
+    let settings = LogSettings {
+        compact: true,
+        ..LogSettings::default()
+    };
+    let topic = bench.topic_with("t", 1, false, settings);
+    for (version, named) in [(7, 0), (8, 2), (13, 2)] {
+        let answer = produce_at(&bench, version, &topic, records(&["a", "b"])).await;
+        assert_eq!((answer.error_code, answer.base_offset), (87, -1));
+        let places = answer.record_errors.iter().map(|error| error.batch_index);
+        assert_eq!(places.collect::<Vec<_>>(), (0..named).collect::<Vec<_>>());
+        assert_eq!(answer.error_message.is_some(), version >= 8);
+    }
+}

@@ -114,3 +114,24 @@ fn p_14_records_are_walked_only_when_asked() {
     assert!(check(&doubled).is_ok());
     assert!(check_client(&doubled, &settings, NOW_MS).is_err());
 }
+
+#[test]
+fn p_10_a_compacted_log_takes_no_record_without_a_key() {
+    let compacted = LogSettings {
+        compact: true,
+        ..LogSettings::default()
+    };
+    let mut builder = BatchBuilder::new(NOW_MS);
+    for key in [Some(&b"k"[..]), None, Some(b""), None] {
+        builder.record(key, Some(b"value"));
+    }
+    let some = builder.build().unwrap();
+    assert!(check_client(&some, &LogSettings::default(), NOW_MS).is_ok());
+    let Err(StorageError::KeysMissing(missing)) = check_client(&some, &compacted, NOW_MS) else {
+        panic!("taken");
+    };
+    assert_eq!(missing, [1, 3]);
+    let mut builder = BatchBuilder::new(NOW_MS);
+    builder.record(Some(b""), None);
+    assert!(check_client(&builder.build().unwrap(), &compacted, NOW_MS).is_ok());
+}
