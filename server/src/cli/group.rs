@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use clap::Subcommand;
+use ratel_protocol::ErrorCode;
 use ratel_protocol::messages::list_groups_response::ListedGroup;
 use ratel_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
 use ratel_protocol::messages::{
-    DescribeGroupsRequest, GroupId, ListGroupsRequest, OffsetFetchRequest,
+    ConsumerGroupDescribeRequest, DescribeGroupsRequest, GroupId, ListGroupsRequest,
+    OffsetFetchRequest,
 };
 use serde_json::json;
 
@@ -127,22 +129,36 @@ struct Members {
 }
 
 fn members(client: &mut Client, group: &str) -> Result<Members, Failure> {
+    let request =
+        ConsumerGroupDescribeRequest::default().with_group_ids(vec![GroupId(text(group))]);
+    let described = client.send(0, &request)?.groups.pop();
+    let described = described.filter(|one| one.error_code != ErrorCode::GroupIdNotFound.code());
+    let Some(described) = described else {
+        return classic_members(client, group);
+    };
+    check(described.error_code, group, None)?;
+    let members = described.members.iter();
+    Ok(Members {
+        state: described.group_state.to_string(),
+        rows: members
+            .map(|member| [&member.member_id, &member.client_id, &member.client_host])
+            .map(|texts| texts.map(ToString::to_string))
+            .collect(),
+    })
+}
+
+/// Who is in a group of the classic protocol.
+fn classic_members(client: &mut Client, group: &str) -> Result<Members, Failure> {
     let request = DescribeGroupsRequest::default().with_groups(vec![GroupId(text(group))]);
     let described = client.send(5, &request)?.groups.pop();
     let described = described.ok_or_else(|| Failure::failed("the server describes no group"))?;
     check(described.error_code, group, None)?;
+    let members = described.members.iter();
     Ok(Members {
         state: described.group_state.to_string(),
-        rows: described
-            .members
-            .iter()
-            .map(|member| {
-                [
-                    member.member_id.to_string(),
-                    member.client_id.to_string(),
-                    member.client_host.to_string(),
-                ]
-            })
+        rows: members
+            .map(|member| [&member.member_id, &member.client_id, &member.client_host])
+            .map(|texts| texts.map(ToString::to_string))
             .collect(),
     })
 }
