@@ -8,8 +8,10 @@
 //! - `latency`: an open loop at `rate` records a second for `seconds`, read back by a tailing
 //!   consumer. Latencies count from the moment a record was due, so that a stall is seen in full.
 //! - `transactions`: see `transactions`.
+//! - `rebalance-new`, `rebalance-classic`: see `rebalance`.
 //! - `share-drain`, `share-latency`, `share-lease`: see `share`.
 
+mod rebalance;
 mod share;
 mod share_wire;
 mod transactions;
@@ -425,6 +427,8 @@ fn main() -> Result<(), Fault> {
         "consume" => consume(&arguments)?,
         "latency" => latency(&arguments)?,
         "transactions" => transactions::run(&arguments, &server)?,
+        "rebalance-new" => rebalance::run(&arguments, &server, false)?,
+        "rebalance-classic" => rebalance::run(&arguments, &server, true)?,
         "share-drain" => share::drain(&arguments, &server)?,
         "share-latency" => share::latency(&arguments, &server)?,
         "share-lease" => share::lease(&arguments, &server)?,
