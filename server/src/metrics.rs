@@ -5,6 +5,7 @@
 //! what the log or the groups know already is read from them at that moment instead of being
 //! counted here.
 
+mod cleaner;
 mod histogram;
 mod transactions;
 
@@ -15,6 +16,7 @@ use dashmap::DashMap;
 use ratel_protocol::ApiKey;
 use ratel_storage::TopicId;
 
+pub use cleaner::{CleanerCounts, CleanerMetrics};
 pub use histogram::Histogram;
 pub use transactions::TransactionMetrics;
 
@@ -141,6 +143,8 @@ pub struct Metrics {
     sync_time: Histogram,
     sync_records: Histogram,
     recovery_us: AtomicU64,
+    /// What the cleaning of compacted logs did.
+    pub cleaner: CleanerMetrics,
     /// What is counted of transactions.
     pub transactions: TransactionMetrics,
 }
@@ -158,6 +162,7 @@ impl Default for Metrics {
             sync_time: Histogram::new(TIME_BOUNDS_US),
             sync_records: Histogram::new(RECORD_BOUNDS),
             recovery_us: AtomicU64::new(0),
+            cleaner: CleanerMetrics::default(),
             transactions: TransactionMetrics::default(),
         }
     }

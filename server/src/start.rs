@@ -4,6 +4,7 @@
 //! servers can run in one.
 
 mod broker;
+mod cleaner;
 mod directory;
 mod error;
 mod listen;
@@ -112,7 +113,8 @@ impl Server {
             let network = network.clone();
             tasks.spawn(async move { network.serve(listener, name).await });
         }
-        tasks.spawn(upkeep::run(broker.clone(), stopped));
+        tasks.spawn(upkeep::run(broker.clone(), stopped.clone()));
+        tasks.spawn(cleaner::run(broker.clone(), stopped));
         // A start happens once: nobody else sets it.
         let _ = site.broker.set(broker.clone());
         Ok(Self {

@@ -283,6 +283,8 @@ impl Default for Cleaning {
 /// How logs stand that are to be cleaned.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Standing {
+    /// How many logs are compacted.
+    pub logs: usize,
     /// The largest part of any log that is new, in millionths.
     pub dirtiest_millionths: u64,
     /// Logs that cannot be cleaned, and why: their records cannot be read. They are tried again

@@ -106,7 +106,7 @@ fn refused_topics() -> Vec<(CreatableTopic, i16)> {
             INVALID_CONFIG,
         ),
         (
-            configured("a", &[("cleanup.policy", Some("compact"))]),
+            configured("a", &[("cleanup.policy", Some("shred"))]),
             INVALID_CONFIG,
         ),
         (

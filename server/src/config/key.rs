@@ -174,8 +174,12 @@ impl Key {
                 }
             }
             Kind::Double => {
-                text.parse::<f64>()
-                    .map_err(|_| self.refusal("is not a number"))?;
+                let number = f64::parse(text).map_err(|why| self.refusal(&why))?;
+                let (min, max) = self.range;
+                #[expect(clippy::cast_precision_loss, reason = "ranges are of small numbers")]
+                if number < min as f64 || number > max as f64 && max < i64::MAX {
+                    return Err(self.refusal("is out of range"));
+                }
             }
             Kind::Bool => {
                 bool::parse(text).map_err(|why| self.refusal(&why))?;
@@ -225,7 +229,11 @@ impl Key {
                 (true, false) => format!("a whole number of at least {min}"),
                 _ => "a whole number".to_owned(),
             },
-            Kind::Double => "a number".to_owned(),
+            Kind::Double => match (min > i64::MIN, max < i64::MAX) {
+                (true, true) => format!("a number from {min} to {max}"),
+                (true, false) => format!("a number of at least {min}"),
+                _ => "a number".to_owned(),
+            },
             Kind::List => "values with commas between them".to_owned(),
             Kind::String | Kind::Class | Kind::Password => "text".to_owned(),
         }
@@ -336,6 +344,27 @@ impl Setting for Option<i64> {
 
     fn text(&self) -> Option<String> {
         self.map(|number| number.to_string())
+    }
+}
+
+impl Setting for f64 {
+    const KIND: Kind = Kind::Double;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let number = text
+            .parse::<Self>()
+            .ok()
+            .filter(|number| number.is_finite());
+        number.ok_or_else(|| "is not a number".to_owned())
+    }
+
+    /// As Java writes it.
+    fn text(&self) -> Option<String> {
+        Some(if self.abs() < 1e7 {
+            format!("{self:?}")
+        } else {
+            format!("{self:E}")
+        })
     }
 }
 

@@ -282,9 +282,35 @@ keys! {
     /// The files of a segment that went stay for this long.
     log_segment_delete_delay_ms: i64 = 60_000, "log.segment.delete.delay.ms", at_least(0),
         dynamic();
-    /// What happens to old segments. Compaction is not there yet.
+    /// What happens to old segments: delete drops them by age and size, compact keeps the last
+    /// record of each key; both may be given, and nothing keeps everything.
     log_cleanup_policy: String = "delete".into(), "log.cleanup.policy", list(),
-        words(&["delete", ""]), dynamic();
+        words(&["compact", "delete", ""]), dynamic();
+    /// Whether compacted topics are cleaned at all.
+    log_cleaner_enable: bool = true, "log.cleaner.enable";
+    /// Threads that clean compacted topics.
+    log_cleaner_threads: usize = 1, "log.cleaner.threads", at_least(0), at_most(64), dynamic();
+    /// Memory for the keys of what is cleaned at once, of all threads together, in bytes: 24 for
+    /// each key. A topic with more keys takes several cleanings.
+    log_cleaner_dedupe_buffer_size: usize = 134_217_728, "log.cleaner.dedupe.buffer.size", long(),
+        at_least(1 << 20), dynamic();
+    /// What all threads together read and write at most, in bytes a second.
+    log_cleaner_io_max_bytes_per_second: f64 = f64::MAX, "log.cleaner.io.max.bytes.per.second",
+        at_least(1), dynamic();
+    /// How long a thread waits when nothing is to be cleaned, in milliseconds.
+    log_cleaner_backoff_ms: i64 = 15_000, "log.cleaner.backoff.ms", at_least(0), dynamic();
+    /// Compacted topics keep tombstones so long after the first cleaning, in milliseconds.
+    log_cleaner_delete_retention_ms: i64 = 86_400_000, "log.cleaner.delete.retention.ms",
+        at_least(0), dynamic();
+    /// A compacted topic is cleaned when more than this part of its log is new.
+    log_cleaner_min_cleanable_ratio: f64 = 0.5, "log.cleaner.min.cleanable.ratio", at_least(0),
+        at_most(1), dynamic();
+    /// Compacted topics keep records untouched for so many milliseconds.
+    log_cleaner_min_compaction_lag_ms: i64 = 0, "log.cleaner.min.compaction.lag.ms", at_least(0),
+        dynamic();
+    /// A compacted topic is cleaned at the latest so many milliseconds after a write.
+    log_cleaner_max_compaction_lag_ms: i64 = i64::MAX, "log.cleaner.max.compaction.lag.ms",
+        at_least(1), dynamic();
     /// Whose time records carry: the producer's or the server's.
     log_message_timestamp_type: TimestampType = TimestampType::CreateTime,
         "log.message.timestamp.type", words(&["CreateTime", "LogAppendTime"]), dynamic();

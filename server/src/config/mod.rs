@@ -219,7 +219,11 @@ impl Config {
             compression: self.compression_type,
             gzip_level: self.compression_gzip_level,
             zstd_level: self.compression_zstd_level,
-            ..LogSettings::default()
+            compact: split_list(&self.log_cleanup_policy).any(|policy| policy == "compact"),
+            min_cleanable_millionths: millionths(self.log_cleaner_min_cleanable_ratio),
+            min_compaction_lag_ms: self.log_cleaner_min_compaction_lag_ms,
+            max_compaction_lag_ms: self.log_cleaner_max_compaction_lag_ms,
+            delete_retention_ms: self.log_cleaner_delete_retention_ms,
         }
     }
 
@@ -244,6 +248,17 @@ impl Config {
                 .collect(),
         }
     }
+}
+
+/// A ratio from 0 to 1 in millionths.
+pub(crate) fn millionths(ratio: f64) -> u32 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is between 0 and a million"
+    )]
+    let millionths = (ratio.clamp(0.0, 1.0) * 1e6).round() as u32;
+    millionths
 }
 
 /// `count` units of `unit_ms`; a negative count stays -1, which is "no limit".

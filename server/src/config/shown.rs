@@ -42,7 +42,6 @@ const fn flag(name: &'static str, default: &'static str, doc: &'static str) -> K
 
 const THREADS: &str = "Kafka sizes a pool of threads by it; here the machine's cores decide.";
 const CLUSTER: &str = "Of Kafka's controllers and replicas; one server has neither.";
-const COMPACTION: &str = "Of compaction, which is not there yet.";
 const TRANSACTIONS: &str =
     "Of transactions: one server keeps one replica, and has no two-phase commit.";
 const GROUPS: &str = "Of consumer groups; nothing here depends on it.";
@@ -95,23 +94,6 @@ pub const SHOWN: &[Key] = &[
     int("num.recovery.threads.per.data.dir", "2", THREADS)
         .at_least(1)
         .dynamic(),
-    int("log.cleaner.threads", "1", COMPACTION),
-    flag("log.cleaner.enable", "true", COMPACTION),
-    long("log.cleaner.dedupe.buffer.size", "134217728", COMPACTION),
-    long("log.cleaner.backoff.ms", "15000", COMPACTION),
-    long("log.cleaner.delete.retention.ms", "86400000", COMPACTION),
-    shown(
-        "log.cleaner.min.cleanable.ratio",
-        Kind::Double,
-        "0.5",
-        COMPACTION,
-    ),
-    long("log.cleaner.min.compaction.lag.ms", "0", COMPACTION),
-    long(
-        "log.cleaner.max.compaction.lag.ms",
-        "9223372036854775807",
-        COMPACTION,
-    ),
     int(
         "compression.lz4.level",
         "9",

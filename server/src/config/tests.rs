@@ -159,9 +159,14 @@ fn a_value_that_cannot_be_used_is_named_with_its_range_and_the_fix() {
         "durability=maybe (server.properties:1) is not supported; give `contract` or `relaxed`",
     );
     check_refused(
-        "log.cleanup.policy=compact,delete",
-        "log.cleanup.policy=compact,delete (server.properties:1) is not supported; give any of \
-         `delete` or nothing",
+        "log.cleanup.policy=compact,shred",
+        "log.cleanup.policy=compact,shred (server.properties:1) is not supported; give any of \
+         `compact` or `delete` or nothing",
+    );
+    check_refused(
+        "log.cleaner.min.cleanable.ratio=1.5",
+        "log.cleaner.min.cleanable.ratio=1.5 (server.properties:1) is out of range; give a number \
+         from 0 to 1",
     );
     check_refused(
         "http.listen=here",

@@ -11,7 +11,7 @@ use ratel_protocol::{ApiKey, ErrorCode};
 use ratel_storage::{Offsets, Partition};
 
 use super::exposition::{Page, Type};
-use super::{Site, lag, queues, transactions};
+use super::{Site, cleaner, lag, queues, transactions};
 use crate::api::ROUTES;
 use crate::broker::Broker;
 use crate::coordinator::catalog::Topic;
@@ -27,6 +27,7 @@ pub(super) async fn page(site: &Site, by_partition: bool) -> String {
         requests(&mut page, broker);
         connections(&mut page, broker);
         log(&mut page, broker);
+        cleaner::cleaner(&mut page, broker);
         topics(&mut page, broker, by_partition);
         transactions::transactions(&mut page, broker);
         lag::groups(&mut page, broker, by_partition).await;

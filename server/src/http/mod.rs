@@ -4,6 +4,7 @@
 //! that they cannot. It answers from the first moment of a start, so that a recovery that takes
 //! long can be watched.
 
+mod cleaner;
 mod exposition;
 mod health;
 mod host;

@@ -72,6 +72,7 @@ impl LocalEngine {
     pub(super) fn standing_now(&self, now_ms: i64) -> Standing {
         let mut standing = Standing::default();
         for partition in self.shared.all() {
+            standing.logs += usize::from(partition.settings().compact);
             if let Some(dirty) = partition.dirty(now_ms) {
                 standing.dirtiest_millionths = standing.dirtiest_millionths.max(dirty.ratio);
             }

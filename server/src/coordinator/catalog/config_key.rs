@@ -258,9 +258,6 @@ impl ConfigKey {
 /// Why a value that Kafka knows is refused here, if it is.
 fn not_yet(name: &str, value: &str) -> Option<&'static str> {
     match name {
-        "cleanup.policy" if split_list(value).any(|word| word == "compact") => {
-            Some("compaction is not supported yet; the allowed values are delete and nothing")
-        }
         "compression.gzip.level" if value == "0" => {
             Some("it must be a whole number from 1 to 9, or -1 for the library's own choice")
         }

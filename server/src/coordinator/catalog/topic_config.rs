@@ -7,7 +7,7 @@ use ratel_storage::{Codec, LogSettings, TimestampType, Validation};
 
 use super::broker_config::{BrokerConfigs, Source};
 use super::config_key::KeyTable;
-use crate::config::split_list;
+use crate::config::{millionths, split_list};
 
 mod table;
 
@@ -78,7 +78,18 @@ fn set(settings: &mut LogSettings, name: &str, value: &str) {
         }
     }
     match name {
-        "cleanup.policy" => settings.delete = split_list(value).any(|word| word == "delete"),
+        "cleanup.policy" => {
+            settings.delete = split_list(value).any(|word| word == "delete");
+            settings.compact = split_list(value).any(|word| word == "compact");
+        }
+        "min.cleanable.dirty.ratio" => {
+            if let Ok(ratio) = value.parse() {
+                settings.min_cleanable_millionths = millionths(ratio);
+            }
+        }
+        "min.compaction.lag.ms" => number(value, &mut settings.min_compaction_lag_ms),
+        "max.compaction.lag.ms" => number(value, &mut settings.max_compaction_lag_ms),
+        "delete.retention.ms" => number(value, &mut settings.delete_retention_ms),
         "retention.ms" => {
             settings.retention_ms = value.parse().ok().filter(|ms| *ms >= 0);
         }

@@ -410,7 +410,7 @@ fn a_5_what_makes_no_sense_is_refused_whole() {
         (("no.such", Op::Set, Some("8")), ErrorCode::InvalidConfig),
         (("no.such", Op::Delete, None), ErrorCode::InvalidConfig),
         (
-            ("cleanup.policy", Op::Append, Some("compact")),
+            ("cleanup.policy", Op::Append, Some("shred")),
             ErrorCode::InvalidConfig,
         ),
     ];

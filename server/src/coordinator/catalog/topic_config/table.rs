@@ -29,8 +29,8 @@ pub const TOPIC_KEYS: &[ConfigKey] = &[
         Takes::Words(&["compact", "delete"]),
         "delete",
         &[("log.cleanup.policy", 1)],
-        "What becomes of old segments: delete drops them by age and size; an empty list keeps \
-         everything. Compaction is not supported yet.",
+        "What becomes of old segments: delete drops them by age and size, compact keeps the last \
+         record of each key; an empty list keeps everything.",
     ),
     ConfigKey::new(
         "compression.gzip.level",
@@ -65,14 +65,14 @@ pub const TOPIC_KEYS: &[ConfigKey] = &[
         &[("compression.zstd.level", 1)],
         "The level at which zstd packs batches anew.",
     ),
-    shown(ConfigKey::new(
+    ConfigKey::new(
         "delete.retention.ms",
         Kind::Long,
         ANY,
         "86400000",
         &[("log.cleaner.delete.retention.ms", 1)],
         "How long a compacted topic keeps tombstones, in milliseconds.",
-    )),
+    ),
     ConfigKey::new(
         "file.delete.delay.ms",
         Kind::Long,
@@ -148,14 +148,14 @@ pub const TOPIC_KEYS: &[ConfigKey] = &[
         &[],
         "Of tiered storage: how long records stay on the local disk, in milliseconds.",
     )),
-    shown(ConfigKey::new(
+    ConfigKey::new(
         "max.compaction.lag.ms",
         Kind::Long,
         Takes::Number(1, i64::MAX),
         "9223372036854775807",
         &[("log.cleaner.max.compaction.lag.ms", 1)],
         "A compacted topic is cleaned at the latest so many milliseconds after a write.",
-    )),
+    ),
     ConfigKey::new(
         "max.message.bytes",
         Kind::Int,
@@ -188,22 +188,22 @@ pub const TOPIC_KEYS: &[ConfigKey] = &[
         &[("log.message.timestamp.type", 1)],
         "Whose time records carry: the producer's or the server's.",
     ),
-    shown(ConfigKey::new(
+    ConfigKey::new(
         "min.cleanable.dirty.ratio",
         Kind::Double,
         Takes::Ratio,
         "0.5",
         &[("log.cleaner.min.cleanable.ratio", 1)],
         "A compacted topic is cleaned when this part of its log is new.",
-    )),
-    shown(ConfigKey::new(
+    ),
+    ConfigKey::new(
         "min.compaction.lag.ms",
         Kind::Long,
         ANY,
         "0",
         &[("log.cleaner.min.compaction.lag.ms", 1)],
         "A compacted topic keeps records untouched for so many milliseconds.",
-    )),
+    ),
     ConfigKey::new(
         "min.insync.replicas",
         Kind::Int,

@@ -65,7 +65,8 @@ fn an_internal_topic_keeps_everything_and_takes_any_batch_of_its_coordinator() {
 fn every_key_that_the_log_acts_on_reaches_it() {
     let own = configs(&[
         ("batch.validation", "records"),
-        ("cleanup.policy", ""),
+        ("cleanup.policy", "compact"),
+        ("delete.retention.ms", "12"),
         ("compression.gzip.level", "9"),
         ("compression.type", "zstd"),
         ("compression.zstd.level", "-7"),
@@ -74,9 +75,12 @@ fn every_key_that_the_log_acts_on_reaches_it() {
         ("flush.ms", "3"),
         ("index.interval.bytes", "4"),
         ("max.message.bytes", "5"),
+        ("max.compaction.lag.ms", "14"),
         ("message.timestamp.after.max.ms", "6"),
         ("message.timestamp.before.max.ms", "7"),
         ("message.timestamp.type", "LogAppendTime"),
+        ("min.cleanable.dirty.ratio", "0.25"),
+        ("min.compaction.lag.ms", "13"),
         ("retention.bytes", "8"),
         ("retention.ms", "-1"),
         ("segment.bytes", "1048577"),
@@ -104,7 +108,11 @@ fn every_key_that_the_log_acts_on_reaches_it() {
         compression: Codec::Zstd,
         gzip_level: 9,
         zstd_level: -7,
-        ..LogSettings::default()
+        compact: true,
+        min_cleanable_millionths: 250_000,
+        min_compaction_lag_ms: 13,
+        max_compaction_lag_ms: 14,
+        delete_retention_ms: 12,
     };
     assert_eq!(TOPICS.check(&own, &brokers()), Ok(()));
     assert_eq!(settings(&LogSettings::default(), &own, false), expected);
@@ -160,12 +168,6 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "delete,shred",
         "Invalid value delete,shred for configuration cleanup.policy: it must be a list of \
              compact, delete.",
-    ),
-    (
-        "cleanup.policy",
-        "compact,delete",
-        "Invalid value compact,delete for configuration cleanup.policy: compaction is not \
-             supported yet; the allowed values are delete and nothing.",
     ),
     (
         "compression.type",

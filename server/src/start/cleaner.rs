@@ -1,0 +1,186 @@
+//! The threads that clean compacted logs (C-1).
+//!
+//! Threads of their own at the lowest priority: a cleaning reads and writes whole segments and may
+//! compress, and nobody waits for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ratel_storage::CleaningRules;
+use tokio::sync::{mpsc, watch};
+
+use crate::broker::Broker;
+
+/// How often it is looked whether threads are missing, and how long a sleep lasts at most before
+/// it is looked whether to end.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// The lowest priority that there is.
+const NICE: i32 = 19;
+
+/// Keep as many threads as `log.cleaner.threads` says until `stopped` turns true, and wait for
+/// them.
+pub(super) async fn run(broker: Arc<Broker>, mut stopped: watch::Receiver<bool>) {
+    let (ended, mut endings) = mpsc::channel::<usize>(1);
+    let mut running: Vec<usize> = Vec::new();
+    loop {
+        let wanted = threads(&broker);
+        for number in (0..wanted)
+            .filter(|number| !running.contains(number))
+            .collect::<Vec<_>>()
+        {
+            let worker = Worker {
+                broker: broker.clone(),
+                stopped: stopped.clone(),
+                number,
+            };
+            let ended = ended.clone();
+            let thread = std::thread::Builder::new()
+                .name(format!("ratel-cleaner-{number}"))
+                .spawn(move || {
+                    worker.work();
+                    // Nobody listens once the server has stopped without waiting.
+                    let _ = ended.blocking_send(number);
+                });
+            match thread {
+                Ok(_) => running.push(number),
+                Err(error) => tracing::warn!("no thread to clean logs: {error}"),
+            }
+        }
+        tokio::select! {
+            ending = endings.recv() => running.retain(|number| Some(*number) != ending),
+            () = tokio::time::sleep(LOOK) => {}
+            _ = stopped.wait_for(|stopped| *stopped) => break,
+        }
+    }
+    while !running.is_empty() {
+        let ending = endings.recv().await;
+        running.retain(|number| Some(*number) != ending);
+    }
+}
+
+/// How many threads there should be now: none while cleaning is off.
+fn threads(broker: &Broker) -> usize {
+    let brokers = broker.catalog.brokers();
+    let config = brokers.effective();
+    match config.log_cleaner_enable {
+        true => config.log_cleaner_threads,
+        false => 0,
+    }
+}
+
+struct Worker {
+    broker: Arc<Broker>,
+    stopped: watch::Receiver<bool>,
+    number: usize,
+}
+
+impl Worker {
+    fn goes_on(&self) -> bool {
+        !*self.stopped.borrow() && self.number < threads(&self.broker)
+    }
+
+    fn work(&self) {
+        if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+            tracing::debug!("logs are cleaned at the usual priority: {error}");
+        }
+        while self.goes_on() {
+            if !self.clean() {
+                self.rest();
+            }
+        }
+    }
+
+    /// Clean the filthiest log, if one is due.
+    fn clean(&self) -> bool {
+        let broker = &self.broker;
+        let brokers = broker.catalog.brokers();
+        let config = brokers.effective();
+        let threads = config.log_cleaner_threads.max(1);
+        let began_us = broker.clock.monotonic_us();
+        let pace = Pace {
+            worker: self,
+            bytes_per_second: config.log_cleaner_io_max_bytes_per_second / threads as f64,
+            began_us,
+            bytes: std::cell::Cell::new(0.0),
+        };
+        let rules = CleaningRules {
+            map_bytes: config.log_cleaner_dedupe_buffer_size / threads,
+            pace: &|bytes| pace.take(bytes),
+        };
+        let outcome = broker.engine.clean(&rules, broker.clock.now().wall_ms);
+        let now_us = broker.clock.monotonic_us();
+        match outcome {
+            Ok(None) => false,
+            Ok(Some(done)) => {
+                tracing::info!(
+                    partition = %done.partition, to = %done.to, freed_bytes = done.freed_bytes,
+                    "cleaned"
+                );
+                broker.metrics.cleaner.cleaned(&done, began_us, now_us);
+                true
+            }
+            Err(error) => {
+                if self.goes_on() {
+                    tracing::warn!("a log could not be cleaned: {error}");
+                    broker.metrics.cleaner.failed();
+                }
+                false
+            }
+        }
+    }
+
+    /// Wait for `log.cleaner.backoff.ms`.
+    fn rest(&self) {
+        let end_us = self.broker.clock.monotonic_us().saturating_add(
+            u64::try_from(self.backoff_ms())
+                .unwrap_or(0)
+                .saturating_mul(1000),
+        );
+        while self.goes_on() {
+            let left = end_us.saturating_sub(self.broker.clock.monotonic_us());
+            if left == 0 {
+                return;
+            }
+            std::thread::sleep(Duration::from_micros(left).min(LOOK));
+        }
+    }
+
+    fn backoff_ms(&self) -> i64 {
+        let brokers = self.broker.catalog.brokers();
+        // Without a pause at all a thread would do nothing but look.
+        brokers.effective().log_cleaner_backoff_ms.max(1)
+    }
+}
+
+/// Holds a cleaning to `log.cleaner.io.max.bytes.per.second`.
+struct Pace<'a> {
+    worker: &'a Worker,
+    bytes_per_second: f64,
+    began_us: u64,
+    bytes: std::cell::Cell<f64>,
+}
+
+impl Pace<'_> {
+    /// So many bytes more; false if the cleaning is to end.
+    fn take(&self, bytes: u64) -> bool {
+        if *self.worker.stopped.borrow() {
+            return false;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a pace need not be exact")]
+        self.bytes.set(self.bytes.get() + bytes as f64);
+        let due = self.bytes.get() / self.bytes_per_second;
+        loop {
+            let now_us = self.worker.broker.clock.monotonic_us();
+            let passed = Duration::from_micros(now_us.saturating_sub(self.began_us));
+            let left = due - passed.as_secs_f64();
+            if left <= 0.0 {
+                return true;
+            }
+            if *self.worker.stopped.borrow() {
+                return false;
+            }
+            std::thread::sleep(Duration::from_secs_f64(left.min(LOOK.as_secs_f64())));
+        }
+    }
+}
