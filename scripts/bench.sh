@@ -8,6 +8,7 @@
 #   scripts/bench.sh --only queue  the cells of share groups (about ten minutes); writes their part
 #                                  of docs/performance.md
 #   scripts/bench.sh --only transactions   the cells of transactions (a few minutes)
+#   scripts/bench.sh --only rebalance  rebalances of 100 members (two minutes); writes nothing
 #   LIMITS=DIR scripts/bench.sh    show the machine's floor too: DIR/run.sh FILE TEST... measures it
 #
 # Needs Rust, Java, Maven and Python; everything else it fetches into .work/.

@@ -11,11 +11,13 @@ from pathlib import Path
 import queue_report
 import report
 from queue_cells import QUEUE_ROUNDS, QueueBench
+from rebalance_cells import rebalances
 from servers import Kafka, Ratel
 
 ROUNDS = 3
 # What to ask for to have the cells of share groups alone.
 QUEUE = "queue"
+REBALANCE = "rebalance"
 SIZES = {"1KiB": 1024, "10KiB": 10240, "100B": 100}
 # Bytes of one run: enough to be past the client's start, little enough to stay in the page cache.
 RUN_BYTES = {"100B": 200_000_000, "1KiB": 1_000_000_000, "10KiB": 1_500_000_000}
@@ -164,6 +166,7 @@ class Bench:
         only = self.options.only
         wanted = [cell for cell in cells() if not only or any(word in cell[0] for word in only)]
         with_queue = not only or QUEUE in only
+        with_rebalance = not only or REBALANCE in only
         if self.options.quick:
             wanted = [cell for cell in wanted if cell[0] in
                       ("1KiB x 16 acks=all", "latency 1000/s acks=all")] or wanted[:2]
@@ -180,6 +183,7 @@ class Bench:
                     print(f"not measured, the time is over: {name}", flush=True)
                     continue
                 self.run_cell(name, partitions, configs, steps)
+            found = rebalances(self) if with_rebalance else None
             queue = QueueBench(self).run(self.options.quick) if with_queue else None
         finally:
             for server in self.both:
@@ -190,7 +194,7 @@ class Bench:
         limits = Path(self.options.work, "limits.txt")
         floor = limits.read_text() if limits.exists() else ""
         return {"start": start, "large": large, "cells": self.results, "floor": floor,
-                "queue": queue}
+                "rebalance": found, "queue": queue}
 
 
 def main():
