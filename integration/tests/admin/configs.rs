@@ -301,7 +301,7 @@ const REFUSED: &[(i8, &str, Changes<'_>, i16)] = &[
     (
         32,
         "g",
-        &[("consumer.session.timeout.ms", 0, Some("50000"))],
+        &[("consumer.no.such.ms", 0, Some("50000"))],
         INVALID_CONFIG,
     ),
 ];
