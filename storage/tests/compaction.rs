@@ -242,6 +242,34 @@ fn c_3_tombstones_go_once_their_time_is_over() {
 }
 
 #[test]
+fn c_5_both_policies_act_on_one_log_and_without_any_nothing_goes() {
+    let policy = |compact, delete| {
+        Arc::new(LogSettings {
+            compact,
+            delete,
+            retention_ms: Some(10 * MINUTE_MS),
+            ..(*settings()).clone()
+        })
+    };
+    let disk = MemoryDisk::new();
+    let (engine, log, written) = filled(&disk, 6);
+    let all = read(&log);
+
+    engine.open(partition_id(0), policy(false, false)).unwrap();
+    assert_eq!(clean(&engine, NOW_MS).unwrap(), None);
+    engine.upkeep(NOW_MS + 100 * MINUTE_MS);
+    assert_eq!(read(&log), all);
+
+    engine.open(partition_id(0), policy(true, true)).unwrap();
+    assert!(clean(&engine, NOW_MS).unwrap().is_some());
+    written.check(&log);
+    assert!(read(&log).len() < all.len(), "compacted");
+    assert_eq!(log.offsets().start, Offset::ZERO);
+    engine.upkeep(NOW_MS + 100 * MINUTE_MS);
+    assert_eq!(log.offsets().start, log.offsets().end, "too old");
+}
+
+#[test]
 fn c_1_what_no_checkpoint_covers_is_left_alone() {
     let disk = MemoryDisk::new();
     let engine = start(shared(&disk)).unwrap();
