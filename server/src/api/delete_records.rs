@@ -1,7 +1,8 @@
 //! DeleteRecords (key 21), versions 0 to 2: move the start of logs up (D-1).
 //!
 //! An offset of -1 stands for the high watermark; one below the start changes nothing. The answer
-//! holds each log's new start, and waits until it is durable.
+//! holds each log's new start, and waits until it is durable. A topic that is only compacted keeps
+//! the last record of each key, so its start is nobody's to move: POLICY_VIOLATION.
 //! - v2: flexible
 
 use std::ops::RangeInclusive;
@@ -47,6 +48,9 @@ fn begin(cx: &Context, topic: &str, index: i32, offset: i64) -> Result<Started, 
         return Err(ErrorCode::InvalidTopicException);
     }
     let partition = cx.broker.partition(&topic, index)?;
+    if topic.settings.compact && !topic.settings.delete {
+        return Err(ErrorCode::PolicyViolation);
+    }
     let to = match offset {
         -1 => partition.offsets().high_watermark,
         0.. => Offset::new(offset),
@@ -161,6 +165,21 @@ mod tests {
             .iter()
             .map(|result| result.error_code);
         assert_eq!(codes.collect::<Vec<_>>(), [3, 0]);
+    }
+
+    #[tokio::test]
+    async fn d_1_a_topic_that_is_only_compacted_keeps_its_start() {
+        let bench = bench().await;
+        for (name, delete_too, expected) in [("c", false, (44, -1)), ("cd", true, (0, 0))] {
+            let settings = LogSettings {
+                compact: true,
+                delete: delete_too,
+                ..LogSettings::default()
+            };
+            bench.topic_with(name, 1, false, settings);
+            assert_eq!(delete(&bench, 2, name, 0).await, expected);
+            assert_eq!(delete(&bench, 2, name, -1).await, expected);
+        }
     }
 
     #[tokio::test]
