@@ -8,7 +8,6 @@ mod markers;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use ratel_protocol::ErrorCode;
 use ratel_storage::{Engine, Marker, Partition, PartitionId, Producer};
@@ -363,7 +362,6 @@ impl Transactions {
         for shard in self.shards() {
             shard.stop().await;
         }
-        self.0.world.stopped.store(true, Ordering::Relaxed);
     }
 }
 
@@ -384,10 +382,12 @@ impl Shell<TransactionMachine> for TransactionShell {
                 let writing = markers::write(&self.world, epoch, &asked);
                 let shard = shard.clone();
                 tokio::spawn(async move {
-                    if writing.await {
-                        let (id, producer) = (asked.id, asked.producer);
-                        shard.tell(Event::MarkersWritten { id, producer });
-                    }
+                    let left = writing.await;
+                    shard.tell(Event::MarkersWritten {
+                        id: asked.id,
+                        prepared_at: asked.prepared_at,
+                        left,
+                    });
                 });
             }
             Action::TimedOut { id } => {

@@ -1,10 +1,8 @@
-//! Writing the markers of a transaction into all its partitions, until all are on stable storage.
+//! Writing the markers of a transaction into its partitions, once: what is left is said.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use ratel_protocol::ErrorCode;
 use ratel_storage::{Durability, Engine, Marker, Outcome, Producer};
@@ -12,13 +10,10 @@ use ratel_storage::{Durability, Engine, Marker, Outcome, Producer};
 use crate::clock::Clock;
 use crate::config::{Config, DurabilityMode};
 use crate::coordinator::catalog::{OFFSETS_TOPIC, View};
-use crate::coordinator::txn::WriteMarkers;
+use crate::coordinator::txn::{Partitions, WriteMarkers};
 use crate::error;
 use crate::groups::Groups;
 use crate::metrics::Metrics;
-
-/// The first and the longest wait before markers that could not be written are tried again, ms.
-const BACKOFF_MS: (u64, u64) = (20, 5000);
 
 /// Where markers go.
 pub(super) struct World {
@@ -28,8 +23,6 @@ pub(super) struct World {
     durability: Durability,
     clock: Arc<dyn Clock>,
     pub(super) metrics: Arc<Metrics>,
-    /// The server stops: nothing is tried again.
-    pub(super) stopped: AtomicBool,
 }
 
 type Written = Pin<Box<dyn Future<Output = Result<(), ErrorCode>> + Send>>;
@@ -53,7 +46,6 @@ impl World {
             },
             clock,
             metrics,
-            stopped: AtomicBool::new(false),
         }
     }
 
@@ -78,13 +70,13 @@ impl World {
     }
 }
 
-/// Append all markers of a transaction. The future ends when all are durable and says so, or
-/// that the server stops.
+/// Append markers of a transaction: their places are fixed when this returns. The future ends when
+/// it is known which are durable, and says where one is left to be written.
 pub(super) fn write(
     world: &Arc<World>,
     coordinator_epoch: i32,
     asked: &WriteMarkers,
-) -> impl Future<Output = bool> + Send + use<> {
+) -> impl Future<Output = Partitions> + Send + use<> {
     let marker = Marker {
         producer: Producer {
             id: asked.producer.id,
@@ -107,24 +99,7 @@ pub(super) fn write(
         .collect();
     let world = world.clone();
     async move {
-        if !settle(&world, &marker, writing).await {
-            return false;
-        }
-        let is_commit = marker.outcome == Outcome::Commit;
-        world.metrics.transactions.ended(is_commit);
-        true
-    }
-}
-
-/// Wait for markers that are being written, and write those again that failed.
-async fn settle(
-    world: &World,
-    marker: &Marker,
-    mut writing: Vec<(Arc<str>, i32, Written)>,
-) -> bool {
-    let mut backoff_ms = BACKOFF_MS.0;
-    loop {
-        let mut failed = Vec::new();
+        let mut left = Partitions::new();
         for (topic, index, written) in writing {
             match written.await {
                 Ok(()) => {}
@@ -138,23 +113,15 @@ async fn settle(
                         index,
                         "a marker must be tried again: {code}"
                     );
-                    failed.push((topic, index));
+                    left.entry(topic).or_default().insert(index);
                 }
             }
         }
-        if failed.is_empty() {
-            return true;
+        if left.is_empty() {
+            let is_commit = marker.outcome == Outcome::Commit;
+            world.metrics.transactions.ended(is_commit);
         }
-        tokio::time::sleep(Duration::from_millis(backoff_ms)).await;
-        if world.stopped.load(Ordering::Relaxed) {
-            return false;
-        }
-        backoff_ms = (backoff_ms * 2).min(BACKOFF_MS.1);
-        let again = failed.into_iter().map(|(topic, index)| {
-            let written = world.append(marker, &topic, index);
-            (topic, index, written)
-        });
-        writing = again.collect();
+        left
     }
 }
 

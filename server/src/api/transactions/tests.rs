@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ratel_protocol::StrBytes;
 use ratel_protocol::messages::add_partitions_to_txn_request::{
     AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction,
 };
@@ -16,6 +15,8 @@ use ratel_protocol::messages::{
     InitProducerIdRequest, ListTransactionsRequest, ProduceRequest, TopicName,
     WriteTxnMarkersRequest,
 };
+use ratel_protocol::{ErrorCode, StrBytes};
+use ratel_storage::disk_memory::{Call, Errno, Fault};
 use ratel_storage::{BatchBuilder, Durability, Offset, Offsets, Origin, Partition};
 
 use super::transactional_id;
@@ -24,7 +25,7 @@ use crate::config::Config;
 use crate::coordinator::Record as _;
 use crate::coordinator::catalog::{TRANSACTIONS_TOPIC, Topic};
 use crate::coordinator::router::shard_of;
-use crate::coordinator::txn::{Record, Status, Transaction};
+use crate::coordinator::txn::{Init, Record, Status, Transaction};
 use crate::transactions::Transactions;
 
 /// A producer of the transactional id `t`, and a topic of three partitions.
@@ -461,6 +462,57 @@ async fn t_15_markers_that_a_crash_kept_back_are_written_after_it() {
         assert_eq!(world.offsets(0).stable.get(), 2);
         assert_eq!(world.offsets(1).stable.get(), 2);
     }
+}
+
+#[tokio::test]
+async fn t_15_markers_that_find_the_disk_full_end_one_transaction_and_not_the_next() {
+    let world = World::new().await;
+    let who = world.producer().await;
+    assert_eq!(world.add(0, who, &[0, 1]).await, [0, 0]);
+    assert_eq!(world.produce(9, &[(0, who, 0), (1, who, 0)]).await, [0, 0]);
+    // The decision is written down, and the marker of one of the two partitions.
+    let bench = &world.bench;
+    let full = Fault::from_nth(Call::Write, 3, Errno::NOSPC);
+    bench.disk.fail(full);
+    assert_eq!(world.end(1, who, true).await.0, 0);
+    // Whatever else its shard is to write makes it begin anew, and ask for all markers again.
+    let of_the_shard = |id: &String| shard_of(id, 4) == shard_of("t", 4);
+    let others = (0..).map(|n: i32| n.to_string()).filter(of_the_shard);
+    for id in others.take(4) {
+        let refused = bench.broker.transactions.init(Init {
+            id: id.into(),
+            timeout_ms: 1000,
+            expected: None,
+            fresh_id: None,
+        });
+        assert_eq!(refused.await, Err(ErrorCode::CoordinatorNotAvailable));
+        pause(60).await;
+    }
+    let failures = bench.broker.metrics.transactions.marker_failures();
+    assert!(failures > 1, "{failures} markers failed");
+    bench.disk.mend();
+    let mut status = Status::PrepareCommit;
+    for _ in 0..1000 {
+        bench.clock.advance_ms(20);
+        pause(2).await;
+        let found = bench.broker.transactions.describe("t").await;
+        status = found.map_or(status, |found| found.status);
+        if status.preparing().is_none() {
+            break;
+        }
+    }
+    assert_eq!(status, Status::CompleteCommit);
+    assert_eq!(world.add(0, who, &[0, 1]).await, [0, 0]);
+    assert_eq!(world.produce(9, &[(0, who, 1), (1, who, 1)]).await, [0, 0]);
+    let ends = [world.offsets(0).end, world.offsets(1).end];
+    bench.clock.advance_ms(10_000);
+    pause(1000).await;
+    assert_eq!([world.offsets(0).end, world.offsets(1).end], ends);
+    assert!(world.offsets(0).stable < ends[0], "it is open");
+}
+
+async fn pause(ms: u64) {
+    tokio::time::sleep(std::time::Duration::from_millis(ms)).await;
 }
 
 #[tokio::test]

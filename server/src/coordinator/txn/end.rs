@@ -5,8 +5,8 @@ use std::sync::Arc;
 use ratel_protocol::ErrorCode;
 
 use super::{
-    Action, EPOCH_MAX, End, NONE, ProducerId, Reply, Status, Transaction, TransactionMachine,
-    VERSION_WITH_EPOCHS, WriteMarkers,
+    EPOCH_MAX, End, NONE, ProducerId, Reply, Status, Transaction, TransactionMachine,
+    VERSION_WITH_EPOCHS,
 };
 use crate::clock::Timestamp;
 use crate::coordinator::{Effects, Ticket};
@@ -72,54 +72,6 @@ impl TransactionMachine {
         let next = known.prepare(commit, version, fresh_id, now.wall_ms);
         self.put(id, next, out);
         self.write_markers(now, id, out);
-    }
-
-    /// Ask for the markers of a transaction that is to end. Without a partition it has ended.
-    pub(super) fn write_markers(&mut self, now: Timestamp, id: &Arc<str>, out: &mut Effects<Self>) {
-        let Some(known) = self.transactions.get(id) else {
-            return;
-        };
-        let Some(commit) = known.status.preparing() else {
-            return;
-        };
-        if known.partitions.is_empty() {
-            return self.complete(now, id, commit, out);
-        }
-        out.act(Action::WriteMarkers(WriteMarkers {
-            id: id.clone(),
-            producer: ProducerId {
-                id: known.producer_id,
-                epoch: known.epoch,
-            },
-            commit,
-            version: known.client_version,
-            partitions: known.partitions.clone(),
-        }));
-    }
-
-    pub(super) fn markers_written(
-        &mut self,
-        now: Timestamp,
-        id: &Arc<str>,
-        producer: ProducerId,
-        out: &mut Effects<Self>,
-    ) {
-        let known = self
-            .transactions
-            .get(id)
-            .filter(|known| (known.producer_id, known.epoch) == (producer.id, producer.epoch));
-        // News of markers that an earlier life of this machine asked for may come twice.
-        if let Some(commit) = known.and_then(|known| known.status.preparing()) {
-            self.complete(now, id, commit, out);
-        }
-    }
-
-    fn complete(&mut self, now: Timestamp, id: &Arc<str>, commit: bool, out: &mut Effects<Self>) {
-        if let Some(known) = self.transactions.get(id) {
-            let next = known.complete(commit, now.wall_ms);
-            self.put(id, next, out);
-        }
-        self.unpark(now, id, out);
     }
 }
 

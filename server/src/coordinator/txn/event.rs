@@ -3,7 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use ratel_storage::Offset;
+
 use super::{Status, Transaction};
+
+/// Partitions by their topics' names.
+pub type Partitions = BTreeMap<Arc<str>, BTreeSet<i32>>;
 
 /// A producer: id and epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,12 +91,14 @@ pub enum Event {
     Verify(Add),
     /// A transaction is to end.
     End(End),
-    /// All markers of [`Action::WriteMarkers`] are on stable storage.
+    /// What came of [`Action::WriteMarkers`].
     MarkersWritten {
         /// The transactional id.
         id: Arc<str>,
-        /// The markers' producer.
-        producer: ProducerId,
+        /// [`WriteMarkers::prepared_at`].
+        prepared_at: Offset,
+        /// Where no marker is on stable storage yet, but has to be.
+        left: Partitions,
     },
     /// Everything about a transactional id.
     Describe {
@@ -135,6 +142,9 @@ pub enum Reply {
 pub struct WriteMarkers {
     /// The transactional id.
     pub id: Arc<str>,
+    /// Where it is written down how the transaction ends. The producer does not say which of the
+    /// id's transactions it is: without epochs of their own they have one producer.
+    pub prepared_at: Offset,
     /// The producer that the markers carry.
     pub producer: ProducerId,
     /// Commit, else abort.
@@ -142,14 +152,14 @@ pub struct WriteMarkers {
     /// The version of transactions that decides which epochs are right (T-12).
     pub version: i16,
     /// Where they go.
-    pub partitions: BTreeMap<Arc<str>, BTreeSet<i32>>,
+    pub partitions: Partitions,
 }
 
 /// What transactions ask of the shell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Write markers until all are on stable storage, then tell [`Event::MarkersWritten`].
-    /// Issued again after a restart.
+    /// Append markers, and tell [`Event::MarkersWritten`] once it is known what is on stable
+    /// storage. Issued again for what is left, and after a restart.
     WriteMarkers(WriteMarkers),
     /// A transaction took too long and is aborted: to be told and counted.
     TimedOut {

@@ -25,6 +25,8 @@ pub const ID_BYTES_MAX: usize = i16::MAX as usize;
 pub const PARKED_MS: i64 = 100;
 /// How many may wait so for one transactional id. A producer needs one for each partition.
 pub const PARKED_MAX: usize = 64;
+/// The first and the longest wait before markers that could not be written are tried again, ms.
+pub const MARKERS_BACKOFF_MS: (i64, i64) = (20, 5000);
 /// Records of one round of upkeep; more follow in the next.
 pub const UPKEEP_RECORDS: usize = 1000;
 /// Between two such rounds, ms.

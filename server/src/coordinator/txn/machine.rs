@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::limits::{UPKEEP_PAUSE_MS, UPKEEP_RECORDS};
+use super::markers::Markers;
 use super::{
     Action, Add, Event, Limits, NONE, Record, Reply, Status, Transaction, VERSION_WITH_EPOCHS,
 };
@@ -14,6 +15,8 @@ use crate::coordinator::{Applied, Effects, LogEnds, Machine, Ticket};
 pub struct TransactionMachine {
     pub(super) limits: Arc<Limits>,
     pub(super) transactions: BTreeMap<Arc<str>, Transaction>,
+    /// Which of them are to end.
+    pub(super) markers: Markers,
     /// Who waits for the markers of a transaction.
     pub(super) parked: BTreeMap<Arc<str>, Vec<Parked>>,
     /// Until when, monotonic ms.
@@ -38,6 +41,7 @@ impl TransactionMachine {
         Self {
             limits,
             transactions: BTreeMap::new(),
+            markers: Markers::default(),
             parked: BTreeMap::new(),
             parked_until: BTreeMap::new(),
             next_check_ms: 0,
@@ -103,7 +107,11 @@ impl Machine for TransactionMachine {
             Event::Add(event) => self.add(now, ticket, event, out),
             Event::Verify(event) => self.verify(ticket, &event, out),
             Event::End(event) => self.end(now, ticket, &event, out),
-            Event::MarkersWritten { id, producer } => self.markers_written(now, &id, producer, out),
+            Event::MarkersWritten {
+                id,
+                prepared_at,
+                left,
+            } => self.markers_written(now, &id, prepared_at, left, out),
             Event::Describe { id } => self.describe(ticket, &id, out),
             Event::List(filter) => self.list(now, ticket, &filter, out),
         }
@@ -111,6 +119,7 @@ impl Machine for TransactionMachine {
 
     fn handle_timeout(&mut self, now: Timestamp, out: &mut Effects<Self>) {
         self.refuse_parked(now, out);
+        self.retry_markers(now, out);
         if self.next_check_ms <= now.monotonic_ms {
             self.abort_overdue(now, out);
         }
@@ -122,18 +131,24 @@ impl Machine for TransactionMachine {
     fn next_timeout(&self) -> Option<i64> {
         let parked = self.parked_until.first_key_value();
         let parked = parked.map_or(i64::MAX, |((until_ms, _), _)| *until_ms);
+        let soon = parked.min(self.markers.next_ms().unwrap_or(i64::MAX));
         match self.transactions.is_empty() {
             true => None,
-            false => Some(parked.min(self.next_check_ms).min(self.next_expiry_ms)),
+            false => Some(soon.min(self.next_check_ms).min(self.next_expiry_ms)),
         }
     }
 
-    fn apply(&mut self, _at: Applied, record: &Record) {
+    fn apply(&mut self, at: Applied, record: &Record) {
         match record {
             Record::Put(id, value) => {
+                match value.status.preparing() {
+                    Some(_) => self.markers.prepared(id, at.offset),
+                    None => self.markers.forget(id),
+                }
                 self.transactions.insert(id.clone(), (**value).clone());
             }
             Record::Tombstone(id) => {
+                self.markers.forget(id);
                 self.transactions.remove(id);
             }
         }

@@ -4,7 +4,8 @@
 //! A transaction ends in two steps. First it is written down how (PrepareCommit, PrepareAbort):
 //! from then on nothing can change it, and the client has its answer. Then the shell writes
 //! markers into all partitions of it and tells, and the transaction is complete. A restart between
-//! the two finds the first and has the markers written again.
+//! the two finds the first and has the markers written again. It is the machine that says when a
+//! marker is tried again: one that came later than all others would end the next transaction.
 //!
 //! The epochs are those of KIP-890's second part where the client knows it (client version 2):
 //! each end raises the epoch, and markers carry the raised one. Older clients keep their epoch.
@@ -20,11 +21,13 @@ mod init;
 mod limits;
 mod list;
 mod machine;
+mod markers;
 mod record;
 mod transaction;
 
 pub use event::{
-    Action, Add, End, Event, Filter, Init, Listed, Part, ProducerId, Reply, WriteMarkers,
+    Action, Add, End, Event, Filter, Init, Listed, Part, Partitions, ProducerId, Reply,
+    WriteMarkers,
 };
 pub use limits::Limits;
 pub use machine::TransactionMachine;

@@ -1,9 +1,8 @@
 //! What is known of a transactional id.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use super::{EPOCH_MAX, NONE, VERSION_WITH_EPOCHS};
+use super::{EPOCH_MAX, NONE, Partitions, VERSION_WITH_EPOCHS};
 
 /// Where a transactional id stands (T-1). The numbers and names are Kafka's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -111,7 +110,7 @@ pub struct Transaction {
     /// Where it stands.
     pub status: Status,
     /// The partitions that it wrote to, by topic.
-    pub partitions: BTreeMap<Arc<str>, BTreeSet<i32>>,
+    pub partitions: Partitions,
     /// When the transaction began, on the wall clock in ms; -1 if none did.
     pub started_ms: i64,
     /// When this was written, on the wall clock in ms.

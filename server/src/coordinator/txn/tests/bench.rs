@@ -8,8 +8,8 @@ use ratel_protocol::ErrorCode;
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::coordinator::txn::{
-    Action, Add, End, Event, Init, Limits, Part, ProducerId, Record, Reply, Status, Transaction,
-    TransactionMachine, WriteMarkers,
+    Action, Add, End, Event, Init, Limits, Part, Partitions, ProducerId, Record, Reply, Status,
+    Transaction, TransactionMachine, WriteMarkers,
 };
 use crate::coordinator::{Applied, Effects, LogEnds, Machine, Record as _, Ticket, When};
 
@@ -201,13 +201,24 @@ impl Bench {
     pub(super) fn write_markers(&mut self) -> Vec<WriteMarkers> {
         let markers = self.markers();
         for written in &markers {
-            let event = Event::MarkersWritten {
-                id: written.id.clone(),
-                producer: written.producer,
-            };
-            assert!(self.ask_when(event).is_none());
+            self.tell_markers(written, &[]);
         }
         markers
+    }
+
+    /// Tell what came of markers.
+    pub(super) fn tell_markers(&mut self, asked: &WriteMarkers, left: &[Part]) {
+        let mut partitions = Partitions::new();
+        for part in left {
+            let indexes = partitions.entry(part.topic.clone()).or_default();
+            indexes.insert(part.index);
+        }
+        let event = Event::MarkersWritten {
+            id: asked.id.clone(),
+            prepared_at: asked.prepared_at,
+            left: partitions,
+        };
+        assert!(self.ask_when(event).is_none());
     }
 
     pub(super) fn advance(&mut self, ms: i64) {

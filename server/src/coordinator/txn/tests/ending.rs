@@ -226,14 +226,26 @@ fn t_17_who_was_fenced_is_not_told_the_epoch_of_who_holds_the_id() {
 }
 
 #[test]
-fn news_of_old_markers_changes_nothing() {
-    let (mut bench, me) = standing(Status::CompleteCommit, 2);
-    bench.add("t", me, &[part("b", 0)], 2).unwrap();
-    bench.end("t", me, false, 2).unwrap();
-    let old = Event::MarkersWritten {
-        id: "t".into(),
-        producer: me,
-    };
-    assert!(bench.ask_when(old).is_none());
-    assert_eq!(bench.status("t"), Status::PrepareAbort);
+fn t_12_news_of_old_markers_changes_nothing() {
+    for version in [0, 2] {
+        let (mut bench, me) = standing(Status::PrepareCommit, version);
+        let before = bench.markers();
+        // The shard fails, begins anew and has the markers written again.
+        bench.restart();
+        bench.write_markers();
+        bench.add("t", me, &[part("b", 0)], version).unwrap();
+        bench.end("t", me, false, version).unwrap();
+        for left in [&[][..], &[part("a", 0)]] {
+            bench.tell_markers(&before[0], left);
+            assert_eq!(bench.status("t"), Status::PrepareAbort);
+        }
+        assert_eq!(bench.write_markers().len(), 1);
+        bench.advance(5000);
+        assert_eq!(
+            bench.markers(),
+            [],
+            "nothing of the old ones is tried again"
+        );
+        assert_eq!(bench.status("t"), Status::CompleteAbort);
+    }
 }
