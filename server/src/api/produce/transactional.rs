@@ -1,7 +1,7 @@
 //! Appends of a transaction: its coordinator is asked before the first batch of it in a partition
 //! (T-6, T-7, T-18).
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use ratel_protocol::ErrorCode;
@@ -118,19 +118,19 @@ fn transactional(topics: &mut [Planned]) -> impl Iterator<Item = (Producer, Part
 
 type PlaceOr = Result<Place, Refusal>;
 
-/// One transactional id has one producer. Says whether that is so; otherwise no transactional
-/// batch of the request is appended.
+/// One transactional id has one producer, at one epoch: the coordinator is asked about one. Says
+/// whether that is so; otherwise no transactional batch of the request is appended.
 fn refuse_two_producers(topics: &mut [Planned]) -> bool {
-    let ids: BTreeSet<_> = transactional(topics)
-        .map(|(producer, ..)| producer.id)
+    let producers: HashSet<_> = transactional(topics)
+        .map(|(producer, ..)| producer)
         .collect();
-    if ids.len() <= 1 {
+    if producers.len() <= 1 {
         return true;
     }
     for (_, _, place) in transactional(topics) {
         *place = Err(Refusal::new(
             ErrorCode::InvalidProducerIdMapping,
-            "the request has batches of more than one producer",
+            "the request has batches of more than one producer id, or of more than one epoch",
         ));
     }
     false

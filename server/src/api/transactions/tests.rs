@@ -299,6 +299,18 @@ async fn t_18_batches_of_two_producers_are_refused() {
 }
 
 #[tokio::test]
+async fn t_18_who_was_fenced_does_not_write_along_with_who_holds_the_id() {
+    let world = World::new().await;
+    let (old, who) = (world.producer().await, world.producer().await);
+    for version in [11, 12] {
+        assert_eq!(world.add(3, who, &[0, 1]).await, [0, 0]);
+        let codes = world.produce(version, &[(0, old, 0), (1, who, 0)]).await;
+        assert_eq!(codes, [49, 49], "0, {version}");
+    }
+    assert_eq!(world.offsets(0).end.get(), 0);
+}
+
+#[tokio::test]
 async fn t_3_who_was_fenced_is_told_so_as_it_knows_it() {
     let world = World::new().await;
     let old = world.producer().await;
