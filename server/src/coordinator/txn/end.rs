@@ -102,10 +102,9 @@ fn judge_with_epochs(known: &Transaction, event: &End) -> Result<Verdict, ErrorC
     }
     // Only an end that raised the epoch may be asked for again below it: after one that did not,
     // whoever has the epoch below was fenced, and must not be told the epoch of who holds it.
-    let raised = known.producer_id == id
-        && known.client_version >= VERSION_WITH_EPOCHS
-        && epoch.checked_add(1) == Some(known.epoch);
-    let is_retry = raised || rotated;
+    let raises = known.client_version >= VERSION_WITH_EPOCHS;
+    let raised = raises && known.producer_id == id && epoch.checked_add(1) == Some(known.epoch);
+    let is_retry = raised || (raises && rotated);
     let is_current = known.producer_id == id && epoch == known.epoch;
     let is_valid = match known.status {
         Status::Empty | Status::Ongoing => is_current,

@@ -226,6 +226,21 @@ fn t_17_who_was_fenced_is_not_told_the_epoch_of_who_holds_the_id() {
 }
 
 #[test]
+fn t_17_who_was_fenced_at_the_last_epoch_is_not_told_the_id_of_who_holds_it() {
+    let mut bench = Bench::new();
+    for _ in 0..=EPOCH_MAX {
+        bench.init("t").unwrap();
+    }
+    let fenced = producer(100, EPOCH_MAX);
+    let holder = bench.init("t").unwrap();
+    assert_eq!(holder, producer(101, 0));
+    bench.add("t", holder, &[part("a", 0)], 0).unwrap();
+    bench.end("t", holder, false, 0).unwrap();
+    bench.write_markers();
+    assert_eq!(bench.end("t", fenced, false, 2), Err(FENCED));
+}
+
+#[test]
 fn t_12_news_of_old_markers_changes_nothing() {
     for version in [0, 2] {
         let (mut bench, me) = standing(Status::PrepareCommit, version);
