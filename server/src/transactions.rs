@@ -316,6 +316,8 @@ impl Transactions {
     /// # Errors
     /// COORDINATOR_NOT_AVAILABLE if one of the shards cannot serve.
     pub async fn list(&self, filter: Filter) -> Result<Vec<Listed>, ErrorCode> {
+        // A filter is as long as the client likes: there is one for all shards.
+        let filter = Arc::new(filter);
         let shards = self.shards().iter();
         let replies: Vec<_> = shards
             .map(|shard| shard.send(Event::List(filter.clone())))

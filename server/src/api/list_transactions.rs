@@ -3,6 +3,7 @@
 //! A state that there is not is named in the answer, and no id is in it (T-16).
 //! - v1: only ids whose last transaction began longer ago than this (KIP-994)
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use ratel_protocol::messages::list_transactions_response::TransactionState;
@@ -26,10 +27,7 @@ impl Api for ListTransactions {
 
     async fn handle(cx: Context, request: ListTransactionsRequest) -> Later {
         let names = request.state_filters.iter();
-        let statuses = names
-            .clone()
-            .filter_map(|name| status(name))
-            .collect::<Vec<_>>();
+        let statuses: BTreeSet<_> = names.clone().filter_map(|name| status(name)).collect();
         let unknown = names.clone().filter(|name| !is_known(name));
         let unknown: Vec<_> = unknown.map(|name| text(name)).collect();
         // States were asked for, and nothing can be in any of them.

@@ -1,6 +1,6 @@
 //! What may happen to transactions, what they answer and what they ask for.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use ratel_storage::Offset;
@@ -73,9 +73,9 @@ pub struct End {
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     /// In one of these states; empty is any.
-    pub statuses: Vec<Status>,
+    pub statuses: BTreeSet<Status>,
     /// Of one of these producers; empty is any.
-    pub producer_ids: Vec<i64>,
+    pub producer_ids: HashSet<i64>,
     /// Whose last transaction began longer ago than this, ms; negative is any.
     pub longer_than_ms: i64,
 }
@@ -106,7 +106,7 @@ pub enum Event {
         id: Arc<str>,
     },
     /// Some transactional ids.
-    List(Filter),
+    List(Arc<Filter>),
 }
 
 /// A transactional id in a list.

@@ -68,7 +68,7 @@ fn t_16_ids_are_listed_and_described() {
     let c = bench.init("c").unwrap();
     bench.add("c", c, &[part("x", 1)], 0).unwrap();
     bench.advance(500);
-    let mut list = |filter: Filter| match bench.ask(Event::List(filter)) {
+    let mut list = |filter: Filter| match bench.ask(Event::List(filter.into())) {
         Ok(Reply::Listed(listed)) => listed
             .iter()
             .map(|listed| listed.id.to_string())
@@ -80,11 +80,11 @@ fn t_16_ids_are_listed_and_described() {
         ..Filter::default()
     };
     assert_eq!(list(any()), ["a", "b", "c"]);
-    let statuses = vec![Status::Empty, Status::CompleteAbort];
+    let statuses = [Status::Empty, Status::CompleteAbort].into();
     assert_eq!(list(Filter { statuses, ..any() }), ["a"]);
     assert_eq!(
         list(Filter {
-            producer_ids: vec![c.id],
+            producer_ids: [c.id].into(),
             ..any()
         }),
         ["c"]
