@@ -334,14 +334,18 @@ impl Transactions {
     /// Write one marker, as an operator asks who aborts a transaction by hand.
     ///
     /// # Errors
-    /// UNKNOWN_TOPIC_OR_PARTITION, INVALID_PRODUCER_EPOCH, TRANSACTION_COORDINATOR_FENCED, or
-    /// what kept the log from being written to.
+    /// INVALID_REQUEST for a producer id or epoch below 0, UNKNOWN_TOPIC_OR_PARTITION,
+    /// INVALID_PRODUCER_EPOCH, TRANSACTION_COORDINATOR_FENCED, or what kept the log from being
+    /// written to.
     pub fn write_marker(
         &self,
         marker: &Marker,
         topic: &str,
         index: i32,
     ) -> impl Future<Output = Result<(), ErrorCode>> + Send + use<> {
+        if marker.producer.id < 0 || marker.producer.epoch < 0 {
+            return markers::refused(ErrorCode::InvalidRequest);
+        }
         self.0.world.append(marker, topic, index)
     }
 

@@ -3,7 +3,8 @@
 //! Kafka's coordinators send it to leaders, and an operator who aborts a transaction that hangs
 //! (`kafka-transactions.sh abort`). Here the coordinator writes markers itself, so it is the
 //! operator. All markers are in their logs when the connection takes its next request; the answer
-//! waits until they are durable. Partitions fail one by one.
+//! waits until they are durable. Partitions fail one by one: a producer id or epoch below 0 is
+//! INVALID_REQUEST for all of its marker.
 
 use std::ops::RangeInclusive;
 

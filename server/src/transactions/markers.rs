@@ -27,6 +27,11 @@ pub(super) struct World {
 
 type Written = Pin<Box<dyn Future<Output = Result<(), ErrorCode>> + Send>>;
 
+/// A marker that is not written.
+pub(super) fn refused(code: ErrorCode) -> Written {
+    Box::pin(std::future::ready(Err(code)))
+}
+
 impl World {
     pub(super) fn new(
         engine: Arc<dyn Engine>,
@@ -58,8 +63,7 @@ impl World {
         let topic = self.view.topic(topic).filter(|topic| !topic.internal);
         let id = topic.and_then(|topic| topic.partition(index));
         let Some(partition) = id.and_then(|id| self.engine.partition(id)) else {
-            let gone = Err(ErrorCode::UnknownTopicOrPartition);
-            return Box::pin(std::future::ready(gone));
+            return refused(ErrorCode::UnknownTopicOrPartition);
         };
         let now_ms = self.clock.now().wall_ms;
         let appended = partition.append_marker(marker, self.durability, now_ms);

@@ -23,7 +23,7 @@ use super::transactional_id;
 use crate::api::testing::{Bench, NOW_MS, answer, response};
 use crate::config::Config;
 use crate::coordinator::Record as _;
-use crate::coordinator::catalog::{TRANSACTIONS_TOPIC, Topic};
+use crate::coordinator::catalog::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC, Topic};
 use crate::coordinator::router::shard_of;
 use crate::coordinator::txn::{Init, Record, Status, Transaction};
 use crate::transactions::Transactions;
@@ -575,6 +575,29 @@ async fn an_operator_ends_a_transaction_that_hangs() {
         "the coordinator's own log"
     );
     assert_eq!(world.offsets(0).stable.get(), 2);
+}
+
+#[tokio::test]
+async fn t_11_nobodys_transaction_cannot_be_ended() {
+    let world = World::new().await;
+    for (id, epoch) in [(-1, 0), (-2, 0), (0, -1)] {
+        let topic = WritableTxnMarkerTopic::default()
+            .with_name(TopicName("a".to_owned().into()))
+            .with_partition_indexes(vec![0]);
+        let offsets = WritableTxnMarkerTopic::default()
+            .with_name(TopicName(OFFSETS_TOPIC.to_owned().into()))
+            .with_partition_indexes(vec![0]);
+        let marker = WritableTxnMarker::default()
+            .with_producer_id(id.into())
+            .with_producer_epoch(epoch)
+            .with_topics(vec![topic, offsets]);
+        let request = WriteTxnMarkersRequest::default().with_markers(vec![marker]);
+        let answer = world.bench.send(1, &request).await;
+        let topics = answer.markers[0].topics.iter();
+        let codes: Vec<_> = topics.map(|topic| topic.partitions[0].error_code).collect();
+        assert_eq!(codes, [42, 42], "{id}, {epoch}");
+    }
+    assert_eq!(world.offsets(0).end.get(), 0);
 }
 
 #[tokio::test]
