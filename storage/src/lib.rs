@@ -28,5 +28,7 @@ pub use ids::{Offset, PartitionId, Position, TopicId};
 pub use local::{LocalEngine, LocalOptions};
 pub use record::{Record, records};
 pub use settings::{Codec, LogSettings, TimestampType, Validation};
-pub use transaction::{AbortedTransaction, Guard, Marker, Outcome, Producer, Verification};
+pub use transaction::{
+    AbortedTransaction, Guard, Marker, OPEN_TRANSACTIONS_MAX, Outcome, Producer, Verification,
+};
 pub use walk::{BatchAt, Batches};

@@ -39,6 +39,10 @@ pub struct Marker {
     pub transaction_version: u8,
 }
 
+/// Producers with an open transaction in one log: it takes no batch of one more. A log remembers as
+/// many producers, of which those with an open transaction stay.
+pub const OPEN_TRANSACTIONS_MAX: usize = 10_000;
+
 /// The longest control batch that is looked into; markers are 78 bytes long.
 pub(crate) const MARKER_BYTES_MAX: usize = 1 << 10;
 

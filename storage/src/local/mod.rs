@@ -82,7 +82,7 @@ impl Default for LocalOptions {
         Self {
             boot_id: String::new(),
             producer_expiration_ms: 86_400_000,
-            producers_max: 10_000,
+            producers_max: crate::OPEN_TRANSACTIONS_MAX,
             open_files_max: 4096,
             checkpoint_interval_ms: 60_000,
             retention_check_ms: 300_000,

@@ -6,9 +6,12 @@ use ratel_protocol::messages::{
     ProducerId, TransactionalId,
 };
 
+use ratel_storage::OPEN_TRANSACTIONS_MAX;
+
 use super::*;
 use crate::api::testing::Bench;
 use crate::config::Config;
+use crate::coordinator::group::CommitOffset;
 
 type Who = (i64, i16);
 
@@ -166,4 +169,44 @@ async fn t_14_errors_stand_where_they_belong() {
     assert_eq!(codes(&bench, 5, &long).await, with(&[12, 0]));
     let nothing = request(who, &[("u", 0, 5)]).with_group_id(GroupId(text("")));
     assert_eq!(codes(&bench, 5, &nothing).await, with(&[3]));
+}
+
+#[tokio::test]
+async fn t_14_one_open_transaction_too_many_is_refused_and_the_groups_stay() {
+    let bench = bench().await;
+    let groups = &bench.broker.groups;
+    let topic = bench.broker.catalog.view.topic("t").expect("a topic");
+    let commit = |id: i64| {
+        let offset = CommitOffset {
+            topic: topic.name.clone(),
+            topic_id: topic.id,
+            partition: 0,
+            offset: 0,
+            leader_epoch: -1,
+            metadata: "".into(),
+        };
+        let event = TransactionCommit {
+            producer: Producer { id, epoch: 0 },
+            verified_at: Some(Offset::new(i64::MAX)),
+            commit: Commit {
+                group: "g".into(),
+                member: "".into(),
+                instance: None,
+                generation: -1,
+                retention_ms: None,
+                knows_group_id_not_found: false,
+                offsets: vec![offset],
+            },
+        };
+        groups.send("g", Event::TransactionCommit(event))
+    };
+    let last = i64::try_from(OPEN_TRANSACTIONS_MAX).expect("few");
+    let opened: Vec<_> = (0..last).map(&commit).collect();
+    for opened in opened {
+        assert!(opened.await.is_ok());
+    }
+    let refused = commit(last).await;
+    assert_eq!(refused.err(), Some(ErrorCode::CoordinatorLoadInProgress));
+    assert_eq!(groups.complaints(), [""; 0]);
+    assert!(commit(0).await.is_ok(), "it is open already");
 }

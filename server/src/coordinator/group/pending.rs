@@ -5,13 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ratel_protocol::ErrorCode;
-use ratel_storage::{Marker, Offset, Producer, ProducerSummary};
+use ratel_storage::{Marker, OPEN_TRANSACTIONS_MAX, Offset, Producer, ProducerSummary};
 
 use super::offsets::Placed;
 use super::record::Record;
 
-/// Open transactions of one shard. Their offsets lie in memory until they end.
-pub const OPEN_MAX: usize = 50_000;
 /// Producers whose last marker is remembered, beyond those with an open transaction.
 const KNOWN_MAX: usize = 65_536;
 
@@ -157,7 +155,8 @@ impl Producers {
     ///
     /// # Errors
     /// INVALID_PRODUCER_EPOCH if it is fenced, INVALID_TXN_STATE if its transaction is not known to
-    /// be open, COORDINATOR_LOAD_IN_PROGRESS if that cannot be told, or there are too many.
+    /// be open, COORDINATOR_LOAD_IN_PROGRESS if that cannot be told, or as many are open as the log
+    /// takes: what it refuses would take the shard's state along.
     pub fn check_commit(
         &self,
         producer: Producer,
@@ -174,7 +173,7 @@ impl Producers {
         if known.is_some_and(|known| known.ended_at >= Some(verified_at)) {
             return Err(ErrorCode::InvalidTxnState);
         }
-        if verified_at < self.forgotten || self.open.len() >= OPEN_MAX {
+        if verified_at < self.forgotten || self.open.len() >= OPEN_TRANSACTIONS_MAX {
             return Err(ErrorCode::CoordinatorLoadInProgress);
         }
         Ok(())
