@@ -20,7 +20,7 @@ use crate::coordinator::group::{
     Survey, TopicNow,
 };
 use crate::coordinator::router::shard_of;
-use crate::coordinator::runtime::{CHECKPOINT_BYTES_MIN, Setup, Shard, Shell, State};
+use crate::coordinator::runtime::{CHECKPOINT_BYTES_MIN, Setup, Shard, Shell, complaints};
 
 /// Where the queues of share groups are, as far as groups need them.
 pub trait Queues: Send + Sync + 'static {
@@ -246,14 +246,7 @@ impl Groups {
     /// Why some groups cannot be served now, one sentence for each shard in trouble.
     #[must_use]
     pub fn complaints(&self) -> Vec<String> {
-        let shards = self.shards.iter().enumerate();
-        shards
-            .filter_map(|(index, shard)| match shard.state() {
-                State::Failed(why) => Some(format!("{OFFSETS_TOPIC}-{index} failed: {why}")),
-                State::Stopped => Some(format!("{OFFSETS_TOPIC}-{index} has stopped")),
-                State::Loading | State::Running => None,
-            })
-            .collect()
+        complaints(OFFSETS_TOPIC, &self.shards)
     }
 
     /// Finish what was sent and take no more.

@@ -21,7 +21,7 @@ use crate::coordinator::catalog::group_config::OffsetReset;
 use crate::coordinator::catalog::{SHARE_STATE_TOPIC, Topic, View};
 use crate::coordinator::group::QueueTopics;
 use crate::coordinator::router::{java_hash, java_hash_on, shard_of_hash};
-use crate::coordinator::runtime::{CHECKPOINT_BYTES_MIN, Setup, Shard, Shell, State};
+use crate::coordinator::runtime::{CHECKPOINT_BYTES_MIN, Setup, Shard, Shell, complaints};
 use crate::coordinator::share::{Action, Depth, Event, QueueConfig, QueueKey, Reply, ShareMachine};
 use crate::dead_letters::DeadLetters;
 use crate::error;
@@ -310,14 +310,7 @@ impl Shares {
     /// Why some queues cannot be served now, one sentence for each shard in trouble.
     #[must_use]
     pub fn complaints(&self) -> Vec<String> {
-        let shards = self.shards().iter().enumerate();
-        shards
-            .filter_map(|(index, shard)| match shard.state() {
-                State::Failed(why) => Some(format!("{SHARE_STATE_TOPIC}-{index} failed: {why}")),
-                State::Stopped => Some(format!("{SHARE_STATE_TOPIC}-{index} has stopped")),
-                State::Loading | State::Running => None,
-            })
-            .collect()
+        complaints(SHARE_STATE_TOPIC, self.shards())
     }
 
     /// Finish what was sent and take no more.

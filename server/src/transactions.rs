@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::coordinator::catalog::{TRANSACTIONS_TOPIC, Topic};
 use crate::coordinator::router::shard_of;
-use crate::coordinator::runtime::{CHECKPOINT_BYTES_MIN, Setup, Shard, Shell, State};
+use crate::coordinator::runtime::{CHECKPOINT_BYTES_MIN, Setup, Shard, Shell, complaints};
 use crate::coordinator::txn::{
     Action, Add, End, Event, Filter, Init, Limits, Listed, Part, ProducerId, Reply, Transaction,
     TransactionMachine,
@@ -352,14 +352,7 @@ impl Transactions {
     /// Why some transactional ids cannot be served now, one sentence for each shard in trouble.
     #[must_use]
     pub fn complaints(&self) -> Vec<String> {
-        let shards = self.shards().iter().enumerate();
-        shards
-            .filter_map(|(index, shard)| match shard.state() {
-                State::Failed(why) => Some(format!("{TRANSACTIONS_TOPIC}-{index} failed: {why}")),
-                State::Stopped => Some(format!("{TRANSACTIONS_TOPIC}-{index} has stopped")),
-                State::Loading | State::Running => None,
-            })
-            .collect()
+        complaints(TRANSACTIONS_TOPIC, self.shards())
     }
 
     /// Finish what was sent and take no more. Markers that are not written yet are written after

@@ -188,6 +188,19 @@ impl<M: Machine> Shard<M> {
     }
 }
 
+/// Why some of the shards of an internal topic cannot serve now: one sentence for each in trouble.
+#[must_use]
+pub fn complaints<M: Machine>(topic: &str, shards: &[Shard<M>]) -> Vec<String> {
+    let shards = shards.iter().enumerate();
+    shards
+        .filter_map(|(index, shard)| match shard.state() {
+            State::Failed(why) => Some(format!("{topic}-{index} failed: {why}")),
+            State::Stopped => Some(format!("{topic}-{index} has stopped")),
+            State::Loading | State::Running => None,
+        })
+        .collect()
+}
+
 /// A handle that does not keep its shard alive.
 struct WeakShard<M: Machine>(Weak<Mailbox<M>>);
 
