@@ -16,6 +16,7 @@ enum Step {
     Add { client: usize, index: i32 },
     End { client: usize, commit: bool },
     Markers,
+    MarkersFail,
     Restart,
     Pass { ms: i64 },
 }
@@ -28,6 +29,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (client.clone(), 0..3).prop_map(|(client, index)| Step::Add { client, index }),
         4 => (client, any::<bool>()).prop_map(|(client, commit)| Step::End { client, commit }),
         4 => Just(Step::Markers),
+        1 => Just(Step::MarkersFail),
         1 => Just(Step::Restart),
         1 => (0..40_000_i64).prop_map(|ms| Step::Pass { ms }),
     ]
@@ -76,6 +78,7 @@ impl World {
             Step::Add { client, index } => self.add(client, index),
             Step::End { client, commit } => self.end(client, commit),
             Step::Markers => self.markers(),
+            Step::MarkersFail => self.markers_fail(),
             Step::Restart => {
                 self.bench.restart();
                 self.waiting.clear();
@@ -171,6 +174,14 @@ impl World {
         }
         self.clients[client].added.clear();
         self.clients[client].producer = Some(next);
+    }
+
+    fn markers_fail(&mut self) {
+        for asked in self.bench.markers() {
+            let parts = asked.partitions.iter();
+            let parts = parts.flat_map(|(topic, all)| all.iter().map(|index| part(topic, *index)));
+            self.bench.tell_markers(&asked, &parts.collect::<Vec<_>>());
+        }
     }
 
     fn markers(&mut self) {
