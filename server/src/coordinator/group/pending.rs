@@ -107,6 +107,9 @@ struct Known {
     coordinator_epoch: i32,
     /// Where its last marker lies, if that is known.
     ended_at: Option<Offset>,
+    /// That marker raised the epoch (transaction version 2): who has it now is in the next
+    /// transaction, whose answer the marker does not void.
+    raised: bool,
 }
 
 /// The producers of one shard: who has a transaction open, and who may still write.
@@ -134,6 +137,7 @@ impl Producers {
                 epoch: summary.producer_epoch,
                 coordinator_epoch: summary.coordinator_epoch,
                 ended_at: None,
+                raised: false,
             };
             self.known.insert(summary.producer_id, known);
             if summary.transaction_start.is_some() {
@@ -170,7 +174,8 @@ impl Producers {
             return Ok(());
         }
         let verified_at = verified_at.ok_or(ErrorCode::InvalidTxnState)?;
-        if known.is_some_and(|known| known.ended_at >= Some(verified_at)) {
+        let is_next = |known: &Known| known.raised && known.epoch == producer.epoch;
+        if known.is_some_and(|known| known.ended_at >= Some(verified_at) && !is_next(known)) {
             return Err(ErrorCode::InvalidTxnState);
         }
         if verified_at < self.forgotten || self.open.len() >= OPEN_TRANSACTIONS_MAX {
@@ -210,6 +215,7 @@ impl Producers {
             epoch: producer.epoch,
             coordinator_epoch: -1,
             ended_at: None,
+            raised: false,
         });
         known.epoch = producer.epoch;
     }
@@ -220,6 +226,7 @@ impl Producers {
             epoch: marker.producer.epoch,
             coordinator_epoch: marker.coordinator_epoch,
             ended_at: Some(at),
+            raised: marker.transaction_version >= 2,
         };
         self.known.insert(marker.producer.id, known);
         let groups = self.open.remove(&marker.producer.id);

@@ -239,6 +239,26 @@ fn t_18_a_commit_behind_its_own_marker_is_refused() {
 }
 
 #[test]
+fn t_18_a_marker_that_raised_the_epoch_does_not_void_the_next_transactions_answer() {
+    let next = Producer { id: 1, epoch: 1 };
+    for (version, wanted) in [(2, COMMITTED()), (1, Err(ErrorCode::InvalidTxnState))] {
+        let mut bench = bench();
+        pending(&mut bench, ONE, OUTSIDE(1)).unwrap();
+        let end = look(&mut bench, next).1;
+        let marker = Marker {
+            producer: next,
+            outcome: End::Commit,
+            coordinator_epoch: 0,
+            transaction_version: version,
+        };
+        bench.ask(Event::Marker(marker)).unwrap();
+        let verified = transaction(next, Some(end), OUTSIDE(2));
+        assert_eq!(bench.ask(verified), wanted, "version {version}");
+        assert_eq!(bench.committed(), Some(1));
+    }
+}
+
+#[test]
 fn t_18_an_answer_from_before_a_restart_is_void() {
     let mut bench = bench();
     let end = look(&mut bench, ONE).1;
