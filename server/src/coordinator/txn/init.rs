@@ -78,7 +78,11 @@ impl TransactionMachine {
         known: &Transaction,
         out: &mut Effects<Self>,
     ) {
-        let is_current = |expected: ProducerId| expected.epoch == known.epoch;
+        let is_current = |expected: ProducerId| {
+            // An abort by the server raised the last epoch once more: nobody is given that one.
+            let is_spent = known.epoch > EPOCH_MAX && expected.epoch == known.last_epoch;
+            expected.epoch == known.epoch || is_spent
+        };
         let next = Transaction {
             status: Status::Empty,
             timeout_ms: event.timeout_ms,
@@ -96,7 +100,7 @@ impl TransactionMachine {
                     producer_id: fresh_id,
                     previous_producer_id: known.producer_id,
                     epoch: 0,
-                    last_epoch: event.expected.map_or(-1, |_| known.epoch),
+                    last_epoch: event.expected.map_or(-1, |expected| expected.epoch),
                     ..next
                 }
             }

@@ -141,3 +141,18 @@ fn t_4_a_producer_that_ran_out_of_epochs_gets_a_new_id() {
     assert_eq!(fenced, Err(ErrorCode::ProducerFenced));
     assert_eq!(bench.status("t"), Status::Empty);
 }
+
+#[test]
+fn t_4_whose_transaction_timed_out_at_the_last_epoch_gets_a_new_id() {
+    let mut bench = Bench::new();
+    for _ in 0..=EPOCH_MAX {
+        bench.init("t").unwrap();
+    }
+    let last = producer(100, EPOCH_MAX);
+    bench.add("t", last, &[part("a", 0)], 2).unwrap();
+    bench.advance(80_000);
+    assert_eq!(bench.write_markers()[0].producer, producer(100, i16::MAX));
+    let next = bench.init_as("t", Some(last));
+    assert_eq!(next, Ok(producer(101, 0)));
+    assert_eq!(bench.init_as("t", Some(last)), next, "asked again");
+}
