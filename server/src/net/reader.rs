@@ -144,10 +144,10 @@ impl<'a> Reader<'a> {
                     later,
                 )));
             }
+            if !self.await_unmuted().await? {
+                return Ok(None);
+            }
             if self.missing()? == 0 {
-                if !self.await_unmuted().await? {
-                    return Ok(None);
-                }
                 if let Some(queued) = self.begin()? {
                     return Ok(Some(queued));
                 }
@@ -157,15 +157,19 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Wait while the client has to be silent; `false` if it is gone.
+    /// Wait while the client has to be silent; `false` if it is gone. What it sends meanwhile stays
+    /// in the socket, and what is here counts as read after it: the time is not the client's.
     async fn await_unmuted(&mut self) -> Result<bool, Closed> {
         if self.session.muted_ms(self.last_read.monotonic_ms) == 0 {
             return Ok(true);
         }
         loop {
-            let now_ms = self.broker.clock.now().monotonic_ms;
-            let left = Duration::from_millis(self.session.muted_ms(now_ms));
+            let now = self.broker.clock.now();
+            let left = Duration::from_millis(self.session.muted_ms(now.monotonic_ms));
             if left.is_zero() {
+                self.last_read = now;
+                self.last_read_us = self.broker.clock.monotonic_us();
+                self.step = None;
                 return Ok(true);
             }
             sleep(left.min(HANG_UP_CHECK)).await;

@@ -46,7 +46,8 @@ impl Drop for Parked {
     }
 }
 
-/// Obeys the group id: `park <ms>`, `mute <ms>`, `panic`, `nothing`, `close`, `big <bytes>`,
+/// Obeys the group id: `park <ms>`, `mute <ms>`, `age` (answered with how long ago the request was
+/// read, in ms), `panic`, `nothing`, `close`, `big <bytes>`,
 /// `file <bytes>`, `memory <bytes>`;
 /// anything else is answered at once with the request's generation as error code.
 struct Obedient;
@@ -74,6 +75,11 @@ impl Api for Obedient {
             "mute" => {
                 cx.mute(i32::try_from(number).expect("small"));
                 cx.ready(&body)
+            }
+            "age" => {
+                let now_ms = cx.broker.clock.now().monotonic_ms;
+                let age_ms = i16::try_from(now_ms - cx.received.monotonic_ms);
+                cx.ready(&body.with_error_code(age_ms.expect("small")))
             }
             "panic" => panic!("asked for"),
             "nothing" => Later::Ready(Answer::Nothing),
@@ -327,6 +333,49 @@ async fn kip_219_a_client_that_is_to_be_silent_is_answered_and_then_not_listened
     client.send(&beat(5, "answer")).await;
     server.shutdown.send_replace(true);
     assert!(client.is_closed().await, "a stop waits for nobody");
+}
+
+#[tokio::test]
+async fn kip_219_the_time_of_silence_is_not_the_clients() {
+    let config = Config {
+        frame_timeout_ms: 100,
+        connections_max_idle_ms: 200,
+        ..Config::default()
+    };
+    let server = Server::start(config).await;
+    let mut client = server.connect().await;
+    let mut bytes = beat(1, "mute 500");
+    bytes.extend(beat(2, "age"));
+    let (begin, end) = (&beat(3, "mute 500")[..9], &beat(3, "mute 500")[9..]);
+    bytes.extend(begin);
+    client.send(&bytes).await;
+    assert_eq!(client.beat().await, (1, 1));
+    let (id, age_ms) = client.beat().await;
+    assert!(id == 2 && age_ms < 250, "{age_ms} ms");
+    client.send(end).await;
+    assert_eq!(client.beat().await, (3, 3));
+    // Neither a part of a frame nor a quiet connection is held against a client that is muted.
+    client.send(begin).await;
+    sleep(Duration::from_millis(300)).await;
+    client.send(end).await;
+    assert_eq!(client.beat().await, (3, 3));
+}
+
+#[tokio::test]
+async fn kip_219_what_a_silent_client_sends_takes_no_memory() {
+    const BYTES: usize = 16 << 20;
+    let server = Server::start(Config::default()).await;
+    let mut client = server.connect().await;
+    client.send(&beat(1, "mute 3600000")).await;
+    assert_eq!(client.beat().await, (1, 1));
+    let (_, mut write) = client.0.into_split();
+    let frame = frame(ApiKey::Produce as i16, 9, 2, &vec![0; BYTES]);
+    let sending = tokio::spawn(async move { write.write_all(&frame).await.map(|()| write) });
+    sleep(Duration::from_millis(500)).await;
+    assert!(!sending.is_finished(), "it stays where it is");
+    let used = server.network.budget().used();
+    assert!(used <= 2 << 20, "{used} bytes");
+    sending.abort();
 }
 
 #[tokio::test]
