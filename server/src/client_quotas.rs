@@ -10,16 +10,18 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use dashmap::DashMap;
 
 use crate::coordinator::catalog::View;
-use crate::coordinator::catalog::client_quota::{Owner, Quota};
+use crate::coordinator::catalog::client_quota::{Owner, Quota, held};
 
 /// The name of every client: nobody is authenticated yet.
 pub const ANONYMOUS: &str = "ANONYMOUS";
 
-/// Rates that are kept at most. Above it, clients that share a quota by default share its rate.
+/// Rates that are kept at most, besides one of each quota: above it, clients of which nothing was
+/// heard lately and that have a quota by default are held to it together.
 const RATES_MAX: usize = 100_000;
 /// `quota.window.num`, Kafka's default.
 const SAMPLES: usize = 11;
@@ -65,6 +67,8 @@ impl Rate {
 pub struct ClientQuotas {
     view: Arc<View>,
     rates: DashMap<(Quota, Owner), Mutex<Rate>>,
+    /// When idle rates were looked for, monotonic ms.
+    swept_ms: AtomicI64,
 }
 
 impl ClientQuotas {
@@ -74,37 +78,28 @@ impl ClientQuotas {
         Self {
             view,
             rates: DashMap::new(),
+            swept_ms: AtomicI64::new(i64::MIN),
         }
     }
 
-    /// A client produced so many bytes, which are counted only if there are quotas. Gives for how
-    /// long, in ms, it has to be silent; 0 within its quota.
+    /// A client produced so many bytes at this time (monotonic ms), which is asked for only if
+    /// there are quotas. Gives for how long, in ms, it has to be silent; 0 within its quota.
     #[must_use]
-    pub fn produced(
-        &self,
-        client_id: Option<&str>,
-        now_ms: i64,
-        bytes: impl FnOnce() -> usize,
-    ) -> i32 {
+    pub fn produced(&self, client_id: Option<&str>, spent: impl FnOnce() -> (usize, i64)) -> i32 {
         if !self.view.has_byte_quotas(false) {
             return 0;
         }
-        self.record(Quota::ProducerByteRate, client_id, bytes(), now_ms)
+        self.record(Quota::ProducerByteRate, client_id, spent())
     }
 
-    /// A client fetched so many bytes, which are counted only if there are quotas. Gives for how
-    /// long, in ms, it has to be silent; 0 within its quota.
+    /// A client fetched so many bytes at this time (monotonic ms), which is asked for only if
+    /// there are quotas. Gives for how long, in ms, it has to be silent; 0 within its quota.
     #[must_use]
-    pub fn fetched(
-        &self,
-        client_id: Option<&str>,
-        now_ms: i64,
-        bytes: impl FnOnce() -> usize,
-    ) -> i32 {
+    pub fn fetched(&self, client_id: Option<&str>, spent: impl FnOnce() -> (usize, i64)) -> i32 {
         if !self.view.has_byte_quotas(true) {
             return 0;
         }
-        self.record(Quota::ConsumerByteRate, client_id, bytes(), now_ms)
+        self.record(Quota::ConsumerByteRate, client_id, spent())
     }
 
     /// The most bytes that one fetch of this client should give: what its quota allows in a whole
@@ -126,24 +121,42 @@ impl ClientQuotas {
         })
     }
 
-    fn record(&self, quota: Quota, client_id: Option<&str>, bytes: usize, now_ms: i64) -> i32 {
+    fn record(&self, quota: Quota, client_id: Option<&str>, (bytes, now_ms): (usize, i64)) -> i32 {
         let quotas = self.view.quotas();
         let client_id = client_id.unwrap_or_default();
-        let Some((mut owner, limit)) = quotas.limit(quota, ANONYMOUS, client_id) else {
+        let Some((owner, limit)) = quotas.limit(quota, ANONYMOUS, client_id) else {
             return 0;
         };
-        if self.rates.len() >= RATES_MAX && !self.rates.contains_key(&(quota, owner.clone())) {
-            self.rates
-                .retain(|_, rate| rate.get_mut().is_ok_and(|rate| !rate.is_idle(now_ms)));
-            if self.rates.len() >= RATES_MAX {
-                owner = Owner::new();
-            }
+        let mut key = (quota, held(owner, ANONYMOUS, client_id));
+        if self.rates.len() >= RATES_MAX
+            && !self.rates.contains_key(&key)
+            && !self.make_room(now_ms)
+        {
+            key.1 = owner.clone();
         }
-        let rate = self.rates.entry((quota, owner)).or_default();
+        let rate = self.rates.entry(key).or_default();
         let mut rate = rate
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         rate.record(bytes as f64, limit.0, now_ms).round() as i32
+    }
+
+    /// Forget the rates of clients of which nothing was heard lately, at most once a second: it
+    /// walks over all. Gives whether there is room for another.
+    fn make_room(&self, now_ms: i64) -> bool {
+        let swept_ms = self.swept_ms.load(Ordering::Relaxed);
+        let is_due = now_ms.saturating_sub(swept_ms) >= SAMPLE_MS;
+        let order = Ordering::Relaxed;
+        if is_due
+            && self
+                .swept_ms
+                .compare_exchange(swept_ms, now_ms, order, order)
+                .is_ok()
+        {
+            self.rates
+                .retain(|_, rate| rate.get_mut().is_ok_and(|rate| !rate.is_idle(now_ms)));
+        }
+        self.rates.len() < RATES_MAX
     }
 }
 
@@ -178,15 +191,12 @@ mod tests {
     fn clients_of_a_default_quota_have_a_rate_each() {
         let owner = Owner::from([(Part::ClientId, None)]);
         let quotas = quotas(owner, Quota::ProducerByteRate, 100.0);
-        assert_eq!(quotas.produced(Some("a"), 0, || 2000), 10_000);
-        assert_eq!(quotas.produced(Some("b"), 0, || 1000), 0);
-        assert_eq!(quotas.produced(None, 0, || 1000), 0);
-        assert_eq!(quotas.produced(Some("a"), 0, || 0), 10_000);
-        assert_eq!(
-            quotas.fetched(Some("a"), 0, || 1 << 30),
-            0,
-            "no quota of that"
-        );
+        assert_eq!(quotas.produced(Some("a"), || (2000, 0)), 10_000);
+        assert_eq!(quotas.produced(Some("b"), || (1000, 0)), 0);
+        assert_eq!(quotas.produced(None, || (1000, 0)), 0);
+        assert_eq!(quotas.produced(Some("a"), || (0, 0)), 10_000);
+        let unasked = || -> (usize, i64) { panic!("there is no quota of that") };
+        assert_eq!(quotas.fetched(Some("a"), unasked), 0);
         assert_eq!(quotas.fetch_bytes_max(Some("a")), usize::MAX);
     }
 
@@ -194,8 +204,44 @@ mod tests {
     fn all_clients_of_a_user_share_a_rate() {
         let owner = Owner::from([(Part::User, Some(ANONYMOUS.into()))]);
         let quotas = quotas(owner, Quota::ConsumerByteRate, 100.0);
-        assert_eq!(quotas.fetched(Some("a"), 0, || 1000), 0);
-        assert_eq!(quotas.fetched(Some("b"), 0, || 1000), 10_000);
+        assert_eq!(quotas.fetched(Some("a"), || (1000, 0)), 0);
+        assert_eq!(quotas.fetched(Some("b"), || (1000, 0)), 10_000);
         assert_eq!(quotas.fetch_bytes_max(Some("c")), 1000);
+    }
+
+    #[test]
+    fn clients_beyond_the_limit_share_the_rate_of_their_quota() {
+        let owner = Owner::from([(Part::ClientId, None)]);
+        let quotas = quotas(owner, Quota::ProducerByteRate, 100.0);
+        let key = |name: &str| {
+            let owner = Owner::from([(Part::ClientId, Some(name.into()))]);
+            (Quota::ProducerByteRate, owner)
+        };
+        for number in 0..RATES_MAX {
+            let mut rate = Rate::default();
+            rate.record(1.0, 100.0, 0);
+            quotas.rates.insert(key(&number.to_string()), rate.into());
+        }
+        assert_eq!(quotas.produced(Some("a"), || (1000, 0)), 0);
+        assert_eq!(quotas.produced(Some("b"), || (1000, 0)), 10_000);
+        assert_eq!(quotas.produced(Some("7"), || (999, 0)), 0, "it has its own");
+        assert_eq!(quotas.rates.len(), RATES_MAX + 1);
+        // Those of which nothing is heard any more make room.
+        assert_eq!(quotas.produced(Some("a"), || (1000, 20_000)), 0);
+        assert_eq!(quotas.produced(Some("b"), || (1000, 20_000)), 0);
+        assert_eq!(quotas.rates.len(), 2);
+    }
+
+    #[test]
+    fn a_long_name_is_not_kept_whole() {
+        let owner = Owner::from([(Part::ClientId, None)]);
+        let quotas = quotas(owner, Quota::ProducerByteRate, 100.0);
+        let name = "ä".repeat(16_000);
+        assert_eq!(quotas.produced(Some(&name), || (2000, 0)), 10_000);
+        let kept = quotas.rates.iter().map(|rate| {
+            let (_, owner) = rate.key();
+            owner.values().flatten().map(|name| name.len()).sum()
+        });
+        assert_eq!(kept.collect::<Vec<usize>>(), [254], "whole letters");
     }
 }

@@ -192,11 +192,11 @@ async fn fetch(cx: Context, mut context: FetchContext, terms: Terms) -> Answer {
 
 /// For how long the client has to be silent after this answer, in ms (KIP-219).
 fn throttle(cx: &Context, lines: &[Line]) -> i32 {
-    let now_ms = cx.broker.clock.now().monotonic_ms;
     let quotas = &cx.broker.client_quotas;
-    let throttle_ms = quotas.fetched(cx.client_id.as_deref(), now_ms, || {
+    let throttle_ms = quotas.fetched(cx.client_id.as_deref(), || {
         let records = lines.iter().filter_map(|line| line.records.as_ref());
-        records.map(Slice::len).sum()
+        let bytes = records.map(Slice::len).sum();
+        (bytes, cx.broker.clock.now().monotonic_ms)
     });
     cx.mute(throttle_ms)
 }

@@ -85,11 +85,12 @@ impl Api for Produce {
 /// it in that time.
 fn throttle(cx: &Context, request: &ProduceRequest) -> i32 {
     let quotas = &cx.broker.client_quotas;
-    let throttle_ms = quotas.produced(cx.client_id.as_deref(), cx.received.monotonic_ms, || {
+    let throttle_ms = quotas.produced(cx.client_id.as_deref(), || {
         let topics = request.topic_data.iter();
         let partitions = topics.flat_map(|topic| &topic.partition_data);
         let records = partitions.filter_map(|partition| partition.records.as_ref());
-        records.map(Bytes::len).sum()
+        let bytes = records.map(Bytes::len).sum();
+        (bytes, cx.received.monotonic_ms)
     });
     cx.mute(throttle_ms)
 }

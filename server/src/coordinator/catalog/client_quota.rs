@@ -13,6 +13,8 @@ use crate::error::Refusal;
 
 /// The longest name of a user or client id that can have a quota, in bytes.
 const NAME_BYTES_MAX: usize = 4096;
+/// So much of a client's name tells its rate from that of others, in bytes.
+const HELD_NAME_BYTES_MAX: usize = 255;
 /// Owners of quotas at most.
 pub const OWNERS_MAX: usize = 10_000;
 
@@ -171,10 +173,15 @@ impl ClientQuotas {
             .any(|limits| limits.contains_key(&quota))
     }
 
-    /// The quota that counts for a client, and who is held to it together: the parts of the name
-    /// that its owner has.
+    /// An owner's quotas, if it has any.
     #[must_use]
-    pub fn limit(&self, quota: Quota, user: &str, client_id: &str) -> Option<(Owner, Limit)> {
+    pub fn of(&self, owner: &Owner) -> Option<&Limits> {
+        self.owners.get(owner)
+    }
+
+    /// The quota that counts for a client, and whose it is.
+    #[must_use]
+    pub fn limit(&self, quota: Quota, user: &str, client_id: &str) -> Option<(&Owner, Limit)> {
         let (user, client): (Arc<str>, Arc<str>) = (user.into(), client_id.into());
         let users = [Some(Some(user.clone())), Some(None), None];
         let clients = [Some(Some(client.clone())), Some(None), None];
@@ -185,13 +192,11 @@ impl ClientQuotas {
                 let owner: Owner = parts
                     .filter_map(|(part, name)| Some((part, name.clone()?)))
                     .collect();
-                let limits = self.owners.get(&owner);
-                if let Some(limit) = limits.and_then(|limits| limits.get(&quota)) {
-                    let held = owner.into_keys().map(|part| match part {
-                        Part::User => (part, Some(user.clone())),
-                        _ => (part, Some(client.clone())),
-                    });
-                    return Some((held.collect(), *limit));
+                let found = self.owners.get_key_value(&owner);
+                if let Some((owner, limits)) = found
+                    && let Some(limit) = limits.get(&quota)
+                {
+                    return Some((owner, *limit));
                 }
             }
         }
@@ -209,7 +214,7 @@ impl ClientQuotas {
             return invalid(format!("The quota {} is changed twice.", cut(twice)));
         }
         let owner = owner(&change.owner)?;
-        let known = self.owners.get(&owner);
+        let known = self.of(&owner);
         let mut limits = known.cloned().unwrap_or_default();
         let of_address = owner.contains_key(&Part::Ip);
         for (name, value) in &change.limits {
@@ -233,6 +238,21 @@ impl ClientQuotas {
         }
         Ok((owner, limits))
     }
+}
+
+/// Who is held together to a quota of this owner: the parts of the client's name that the owner
+/// has.
+#[must_use]
+pub fn held(owner: &Owner, user: &str, client_id: &str) -> Owner {
+    let parts = owner.keys().map(|part| {
+        let name = match part {
+            Part::User => user,
+            _ => client_id,
+        };
+        let end = name.floor_char_boundary(HELD_NAME_BYTES_MAX);
+        (*part, Some(name[..end].into()))
+    });
+    parts.collect()
 }
 
 fn owner(parts: &[(String, Option<String>)]) -> Result<Owner, Refusal> {
@@ -327,8 +347,9 @@ mod tests {
                 .limit(Quota::ProducerByteRate, "u", "c")
                 .expect("one");
             assert_eq!(limit, Limit(1.0 + first as f64));
-            assert_eq!(owner.len(), held, "level {first}");
-            assert!(owner.values().all(Option::is_some));
+            let rate = super::held(owner, "u", "c");
+            assert_eq!(rate.len(), held, "level {first}");
+            assert!(rate.values().all(Option::is_some));
             assert_eq!(quotas.limit(Quota::ConsumerByteRate, "u", "c"), None);
         }
     }

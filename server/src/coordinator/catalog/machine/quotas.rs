@@ -31,8 +31,8 @@ impl CatalogMachine {
                 return Err(Refusal::new(ErrorCode::InvalidRequest, message));
             }
             let (owner, limits) = self.quotas.changed(change)?;
-            let before = self.quotas.owners().find(|(known, _)| **known == owner);
-            let same = before.map_or(limits.is_empty(), |(_, before)| *before == limits);
+            let before = self.quotas.of(&owner);
+            let same = before.map_or(limits.is_empty(), |before| *before == limits);
             if !validate_only && !same {
                 out.record(self, CatalogRecord::Quotas { owner, limits });
                 altered = true;
