@@ -34,8 +34,8 @@ pub enum Changes {
 /// The new configuration of a topic or group.
 ///
 /// # Errors
-/// INVALID_CONFIG for a name or value that cannot be, INVALID_REQUEST for a key named twice or a
-/// value that is missing.
+/// INVALID_REQUEST for a key named twice or a value that is missing, before all else;
+/// INVALID_CONFIG for a name or value that cannot be.
 pub fn own(
     table: &KeyTable,
     before: &BTreeMap<String, String>,
@@ -47,7 +47,7 @@ pub fn own(
         Changes::Replace(all) => all.clone(),
         Changes::Each(each) => {
             let mut after = before.clone();
-            for (name, op, value) in once(each)? {
+            for (name, op, value) in whole(each)? {
                 let key = table.key(name).map_err(invalid)?;
                 let now = || {
                     after
@@ -55,8 +55,8 @@ pub fn own(
                         .cloned()
                         .unwrap_or_else(|| key.default_in(brokers))
                 };
-                match changed(name, key.kind, *op, value.as_deref(), now)? {
-                    Some(value) => after.insert(name.clone(), value),
+                match changed(name, key.kind, op, value, now)? {
+                    Some(value) => after.insert(name.to_owned(), value),
                     None => after.remove(name),
                 };
             }
@@ -100,9 +100,9 @@ pub fn broker(
         }
         Changes::Each(each) => {
             let mut wanted = Vec::new();
-            for (name, op, value) in once(each)? {
-                if *op == Op::Delete {
-                    wanted.push((name.clone(), None));
+            for (name, op, value) in whole(each)? {
+                if op == Op::Delete {
+                    wanted.push((name.to_owned(), None));
                     continue;
                 }
                 let key = alterable(name)?;
@@ -112,8 +112,8 @@ pub fn broker(
                         .or_else(|| brokers.effective().value(name))
                         .unwrap_or_default()
                 };
-                let value = changed(name, key.kind, *op, value.as_deref(), now)?;
-                wanted.push((name.clone(), value));
+                let value = changed(name, key.kind, op, value, now)?;
+                wanted.push((name.to_owned(), value));
             }
             wanted
         }
@@ -133,16 +133,21 @@ pub fn broker(
 
 type Change = (String, Op, Option<String>);
 
-/// The changes, if no key is named twice.
-fn once(each: &[Change]) -> Result<&[Change], Refusal> {
+/// The changes, if no key is named twice and each has the value that it needs; that of a deletion
+/// does not count.
+fn whole(each: &[Change]) -> Result<Vec<(&str, Op, &str)>, Refusal> {
     let mut seen = HashSet::new();
-    match each.iter().find(|(name, _, _)| !seen.insert(name)) {
-        Some((name, _, _)) => Err(Refusal::new(
-            ErrorCode::InvalidRequest,
-            format!("The configuration {name} is changed twice in one request."),
-        )),
-        None => Ok(each),
-    }
+    let checked = each.iter().map(|(name, op, value)| {
+        let why = match value {
+            _ if !seen.insert(name) => "is changed twice in one request",
+            None if *op != Op::Delete => "is given no value",
+            value => return Ok((name.as_str(), *op, value.as_deref().unwrap_or_default())),
+        };
+        let shown: String = name.chars().take(100).collect();
+        let message = format!("The configuration {shown} {why}.");
+        Err(Refusal::new(ErrorCode::InvalidRequest, message))
+    });
+    checked.collect()
 }
 
 /// A key's new value; `None` if it goes back to its default.
@@ -150,16 +155,12 @@ fn changed(
     name: &str,
     kind: Kind,
     op: Op,
-    value: Option<&str>,
+    value: &str,
     now: impl FnOnce() -> String,
 ) -> Result<Option<String>, Refusal> {
     if op == Op::Delete {
         return Ok(None);
     }
-    let Some(value) = value else {
-        let message = format!("The configuration {name} is given no value.");
-        return Err(Refusal::new(ErrorCode::InvalidRequest, message));
-    };
     if op == Op::Set {
         return Ok(Some(value.trim().to_owned()));
     }
@@ -169,7 +170,8 @@ fn changed(
     }
     let now = now();
     let mut list: Vec<_> = split_list(&now).collect();
-    for word in split_list(value) {
+    // As in Kafka, an empty word is one, too: where it may stand is the key's to say.
+    for word in value.split(',').map(str::trim) {
         match op {
             Op::Append if !list.contains(&word) => list.push(word),
             Op::Subtract => list.retain(|there| *there != word),

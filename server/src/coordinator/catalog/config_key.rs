@@ -89,7 +89,10 @@ impl Takes {
                 .is_ok_and(|ratio| (0.0..=1.0).contains(&ratio)),
             Self::Bool => parse_bool(value).is_some(),
             Self::Word(words) => words.contains(&value),
-            Self::Words(words) => split_list(value).all(|word| words.contains(&word)),
+            Self::Words(words) => {
+                let mut given = value.split(',').map(str::trim);
+                value.is_empty() || given.all(|word| words.contains(&word))
+            }
             Self::Replicas => {
                 value == "*"
                     || split_list(value).all(|pair| {

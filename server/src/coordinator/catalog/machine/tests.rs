@@ -413,6 +413,15 @@ fn a_5_what_makes_no_sense_is_refused_whole() {
             ("cleanup.policy", Op::Append, Some("shred")),
             ErrorCode::InvalidConfig,
         ),
+        (
+            ("cleanup.policy", Op::Append, Some("")),
+            ErrorCode::InvalidConfig,
+        ),
+        (
+            ("cleanup.policy", Op::Set, Some("delete,")),
+            ErrorCode::InvalidConfig,
+        ),
+        (("no.such", Op::Set, None), ErrorCode::InvalidRequest),
     ];
     for (bad, code) in cases {
         let (records, reply, actions) = bench.handle(alter(1, each(&[good, bad])));
