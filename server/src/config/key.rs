@@ -184,11 +184,15 @@ impl Key {
             Kind::Bool => {
                 bool::parse(text).map_err(|why| self.refusal(&why))?;
             }
-            Kind::List
-                if !self.words.is_empty()
-                    && super::split_list(text).any(|word| !self.words.contains(&word)) =>
-            {
-                return Err(self.refusal("is not supported"));
+            Kind::List if !self.words.is_empty() => {
+                // The empty word among them allows an empty list, not one with empty words.
+                let mut given = text.split(',').map(str::trim);
+                let known = |word: &str| {
+                    self.words.contains(&word) && (text.is_empty() || !word.is_empty())
+                };
+                if !given.all(known) {
+                    return Err(self.refusal("is not supported"));
+                }
             }
             Kind::List => {}
             _ if !self.words.is_empty() && !self.words.contains(&text) => {
@@ -365,6 +369,27 @@ impl Setting for f64 {
         } else {
             format!("{self:E}")
         })
+    }
+}
+
+/// From 1 to 9; -1 leaves it to the library.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GzipLevel(pub i32);
+
+impl Setting for GzipLevel {
+    const KIND: Kind = Kind::Int;
+    const RANGE: (i64, i64) = (-1, 9);
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let level = parse_number(text)?;
+        if level == 0 {
+            return Err("packs nothing; give 1 to 9, or -1 for the library's own".into());
+        }
+        Ok(Self(level))
+    }
+
+    fn text(&self) -> Option<String> {
+        Some(self.0.to_string())
     }
 }
 

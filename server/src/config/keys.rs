@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use ratel_storage::{Codec, TimestampType, Validation};
 
-use super::key::{Access, Key, Meaning, Scope, Setting};
+use super::key::{Access, GzipLevel, Key, Meaning, Scope, Setting};
 use super::{DurabilityMode, Listener, LogFormat, Source};
 
 macro_rules! keys {
@@ -324,8 +324,7 @@ keys! {
     compression_type: Codec = Codec::Producer, "compression.type",
         words(&["producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"]), dynamic();
     /// The level at which gzip packs batches anew, from 1 to 9; -1 is the library's own.
-    compression_gzip_level: i32 = -1, "compression.gzip.level", at_least(-1), at_most(9),
-        dynamic();
+    compression_gzip_level: GzipLevel = GzipLevel(-1), "compression.gzip.level", dynamic();
     /// The level at which zstd packs batches anew.
     compression_zstd_level: i32 = 3, "compression.zstd.level", at_least(-131_072), at_most(22),
         dynamic();

@@ -15,7 +15,7 @@ use std::fmt;
 
 use ratel_storage::LogSettings;
 
-pub use key::{Key, Kind, Meaning, Scope};
+pub use key::{GzipLevel, Key, Kind, Meaning, Scope};
 pub use keys::{ACTED_ON, Config};
 pub use layers::{Assignment, ConfigError, Layer, Loaded, load};
 pub use listener::Listener;
@@ -217,7 +217,7 @@ impl Config {
                 .unwrap_or(self.log_flush_scheduler_interval_ms),
             validation: self.batch_validation,
             compression: self.compression_type,
-            gzip_level: self.compression_gzip_level,
+            gzip_level: self.compression_gzip_level.0,
             zstd_level: self.compression_zstd_level,
             compact: split_list(&self.log_cleanup_policy).any(|policy| policy == "compact"),
             min_cleanable_millionths: millionths(self.log_cleaner_min_cleanable_ratio),

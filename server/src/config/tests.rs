@@ -128,6 +128,25 @@ fn an_unknown_key_is_an_error_with_the_nearest_name() {
 }
 
 #[test]
+fn levels_and_lists_that_kafka_refuses_are_refused() {
+    check_refused(
+        "log.cleanup.policy=delete,",
+        "log.cleanup.policy=delete, (server.properties:1) is not supported; give any of `compact` \
+         or `delete` or nothing",
+    );
+    check_refused(
+        "group.consumer.assignors=",
+        "group.consumer.assignors= (server.properties:1) is not supported; give any of `uniform` \
+         or `range`",
+    );
+    check_refused(
+        "compression.gzip.level=0",
+        "compression.gzip.level=0 (server.properties:1) packs nothing; give 1 to 9, or -1 for the \
+         library's own",
+    );
+}
+
+#[test]
 fn a_value_that_cannot_be_used_is_named_with_its_range_and_the_fix() {
     check_refused(
         "num.partitions=0",
