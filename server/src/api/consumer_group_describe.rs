@@ -164,10 +164,10 @@ mod tests {
             assert_eq!(there.authorized_operations, GROUP_OPERATIONS);
             assert_eq!(missing.error_code, ErrorCode::GroupIdNotFound.code());
             assert_eq!(unnamed.error_code, ErrorCode::InvalidGroupId.code());
-            assert_eq!((&*there.group_state, there.group_epoch), ("Stable", 1));
+            assert_eq!((&*there.group_state, there.group_epoch), ("Stable", 2));
             assert_eq!(
                 (there.assignment_epoch, &*there.assignor_name),
-                (1, "uniform")
+                (2, "uniform")
             );
             let member = &there.members[0];
             assert_eq!(member.member_type, if version == 0 { -1 } else { 1 });

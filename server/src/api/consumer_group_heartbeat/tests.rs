@@ -26,21 +26,21 @@ async fn h_2_a_member_joins_stays_and_leaves() {
     let bench = Bench::with_groups(Config::default()).await;
     let topic = bench.topic("t", 2);
     let joined = bench.send(1, &join()).await;
-    assert_eq!((joined.error_code, joined.member_epoch), (0, 1));
+    assert_eq!((joined.error_code, joined.member_epoch), (0, 2));
     assert_eq!(joined.heartbeat_interval_ms, 5000);
     assert_eq!(joined.member_id.as_deref(), Some("m"));
     let assignment = joined.assignment.expect("an assignment");
     assert_eq!(assignment.topic_partitions[0].topic_id, topic.id);
     assert_eq!(assignment.topic_partitions[0].partitions, [0, 1]);
-    let stays = bench.send(1, &stay(1)).await;
-    assert_eq!((stays.error_code, stays.member_epoch), (0, 1));
+    let stays = bench.send(1, &stay(2)).await;
+    assert_eq!((stays.error_code, stays.member_epoch), (0, 2));
     assert_eq!(stays.assignment, None);
-    let full = join().with_member_epoch(1);
+    let full = join().with_member_epoch(2);
     assert!(bench.send(1, &full).await.assignment.is_some());
     let left = bench.send(1, &stay(-1)).await;
     assert_eq!((left.error_code, left.member_epoch), (0, -1));
     assert_eq!(left.heartbeat_interval_ms, 0);
-    let gone = bench.send(1, &stay(1)).await;
+    let gone = bench.send(1, &stay(2)).await;
     assert_eq!(gone.error_code, ErrorCode::UnknownMemberId.code());
 }
 

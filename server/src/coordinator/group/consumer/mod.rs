@@ -45,6 +45,8 @@ use crate::coordinator::Effects;
 
 /// The epoch of a static member that is away for a while.
 const AWAY: i32 = -2;
+/// The epoch of a group that nobody has joined yet: as in Kafka 4.3, the first member's is the next.
+const EPOCH_NEW: i32 = 1;
 
 /// A member.
 #[derive(Debug, Clone, Default)]
@@ -315,7 +317,7 @@ impl Consumer {
     }
 
     fn epoch(&self) -> i32 {
-        self.metadata.map_or(0, |metadata| metadata.epoch)
+        self.metadata.map_or(EPOCH_NEW, |metadata| metadata.epoch)
     }
 
     fn assignment_epoch(&self) -> i32 {

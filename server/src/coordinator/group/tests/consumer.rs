@@ -125,13 +125,13 @@ impl Bench {
         self.consumer().map_or("Dead", |consumer| consumer.state)
     }
 
-    /// Members `a` and `b` share `t` evenly, at epoch 2.
+    /// Members `a` and `b` share `t` evenly, at epoch 3.
     fn two_members(&mut self) {
-        self.hears(join("a", &["t"]), 1, Some(&[(T, &[0, 1, 2, 3])]));
-        self.hears(join("b", &["t"]), 2, Some(&[]));
-        self.hears(beat("a", 1), 1, Some(&[(T, &[0, 1])]));
-        self.hears(owns(beat("a", 1), &[(T, &[0, 1])]), 2, None);
-        self.hears(beat("b", 2), 2, Some(&[(T, &[2, 3])]));
+        self.hears(join("a", &["t"]), 2, Some(&[(T, &[0, 1, 2, 3])]));
+        self.hears(join("b", &["t"]), 3, Some(&[]));
+        self.hears(beat("a", 2), 2, Some(&[(T, &[0, 1])]));
+        self.hears(owns(beat("a", 2), &[(T, &[0, 1])]), 3, None);
+        self.hears(beat("b", 3), 3, Some(&[(T, &[2, 3])]));
         assert_eq!(self.consumer_state(), "Stable");
     }
 }
@@ -144,64 +144,64 @@ fn h_2_an_answer_tells_what_is_new_and_waits_for_the_disk_only_then() {
     assert!(outcome.is_ok());
     assert_eq!(when, When::Durable);
     let records = bench.log.len();
-    let ticket = bench.send(Event::ConsumerHeartbeat(beat("a", 1)));
+    let ticket = bench.send(Event::ConsumerHeartbeat(beat("a", 2)));
     let (outcome, when) = bench.taken(ticket);
     let quiet = ConsumerBeat {
         member: "a".into(),
-        epoch: 1,
+        epoch: 2,
         heartbeat_interval_ms: 5000,
         assignment: None,
     };
     assert_eq!(outcome, Ok(Reply::ConsumerBeat(quiet)));
     assert_eq!((when, bench.log.len()), (When::Now, records));
     let full = ConsumerHeartbeat {
-        epoch: 1,
+        epoch: 2,
         ..join("a", &["t"])
     };
-    bench.hears(full, 1, Some(&[(T, &[0, 1, 2, 3])]));
+    bench.hears(full, 2, Some(&[(T, &[0, 1, 2, 3])]));
 }
 
 #[test]
 fn h_3_epochs_that_are_not_the_members_are_fenced() {
     let mut bench = Bench::new();
     let refused = |outcome: Outcome| outcome.expect_err("refused");
-    let unknown = refused(bench.consumer_beat(beat("a", 1)));
+    let unknown = refused(bench.consumer_beat(beat("a", 2)));
     assert_eq!(unknown, ErrorCode::GroupIdNotFound);
     bench.two_members();
-    let stranger = refused(bench.consumer_beat(beat("z", 2)));
+    let stranger = refused(bench.consumer_beat(beat("z", 3)));
     assert_eq!(stranger, ErrorCode::UnknownMemberId);
-    let ahead = refused(bench.consumer_beat(beat("a", 3)));
+    let ahead = refused(bench.consumer_beat(beat("a", 4)));
     assert_eq!(ahead, ErrorCode::FencedMemberEpoch);
     // The epoch before is good for who holds no more than it was told.
-    let silent = refused(bench.consumer_beat(beat("a", 1)));
+    let silent = refused(bench.consumer_beat(beat("a", 2)));
     assert_eq!(silent, ErrorCode::FencedMemberEpoch);
-    let too_much = owns(beat("a", 1), &[(T, &[0, 1, 2])]);
+    let too_much = owns(beat("a", 2), &[(T, &[0, 1, 2])]);
     let fenced = refused(bench.consumer_beat(too_much));
     assert_eq!(fenced, ErrorCode::FencedMemberEpoch);
-    bench.hears(owns(beat("a", 1), &[(T, &[0])]), 2, None);
+    bench.hears(owns(beat("a", 2), &[(T, &[0])]), 3, None);
     // Whoever is fenced joins anew, as itself.
-    bench.hears(join("a", &["t"]), 2, Some(&[(T, &[0, 1])]));
+    bench.hears(join("a", &["t"]), 3, Some(&[(T, &[0, 1])]));
 }
 
 #[test]
 fn h_4_a_static_member_comes_back_to_what_it_had() {
     let mut bench = Bench::new();
-    bench.hears(static_join("a", "i"), 1, Some(&[(T, &[0, 1, 2, 3])]));
+    bench.hears(static_join("a", "i"), 2, Some(&[(T, &[0, 1, 2, 3])]));
     let refused = |outcome: Outcome| outcome.expect_err("refused");
     let taken = refused(bench.consumer_beat(static_join("b", "i")));
     assert_eq!(taken, ErrorCode::UnreleasedInstanceId);
-    let other = refused(bench.consumer_beat(static_beat("b", "i", 1)));
+    let other = refused(bench.consumer_beat(static_beat("b", "i", 2)));
     assert_eq!(other, ErrorCode::FencedInstanceId);
-    let nobody = refused(bench.consumer_beat(static_beat("a", "j", 1)));
+    let nobody = refused(bench.consumer_beat(static_beat("a", "j", 2)));
     assert_eq!(nobody, ErrorCode::UnknownMemberId);
     bench.hears(static_beat("a", "i", -2), -2, None);
     let epoch = bench.consumer().expect("a group").epoch;
-    bench.hears(static_join("b", "i"), 1, Some(&[(T, &[0, 1, 2, 3])]));
+    bench.hears(static_join("b", "i"), 2, Some(&[(T, &[0, 1, 2, 3])]));
     let consumer = bench.consumer().expect("a group");
     assert_eq!((consumer.epoch, consumer.members.len()), (epoch, 1));
     assert_eq!(&*consumer.members[0].id, "b");
     // The old id is nobody any more.
-    let old = refused(bench.consumer_beat(static_beat("a", "i", 1)));
+    let old = refused(bench.consumer_beat(static_beat("a", "i", 2)));
     assert_eq!(old, ErrorCode::FencedInstanceId);
     bench.hears(static_beat("b", "i", -1), -1, None);
     assert_eq!(bench.consumer_state(), "Empty");
@@ -221,16 +221,16 @@ fn h_4_who_stays_away_for_longer_than_its_session_is_out() {
 #[test]
 fn h_5_a_partition_moves_once_its_owner_has_let_go() {
     let mut bench = Bench::new();
-    bench.hears(join("a", &["t"]), 1, Some(&[(T, &[0, 1, 2, 3])]));
-    bench.hears(join("b", &["t"]), 2, Some(&[]));
+    bench.hears(join("a", &["t"]), 2, Some(&[(T, &[0, 1, 2, 3])]));
+    bench.hears(join("b", &["t"]), 3, Some(&[]));
     assert_eq!(bench.consumer_state(), "Reconciling");
-    bench.hears(beat("b", 2), 2, None);
+    bench.hears(beat("b", 3), 3, None);
     // What it must give up it hears at its old epoch, and keeps that until it has.
-    bench.hears(beat("a", 1), 1, Some(&[(T, &[0, 1])]));
-    bench.hears(owns(beat("a", 1), &[(T, &[0, 1, 2])]), 1, None);
-    bench.hears(beat("b", 2), 2, None);
-    bench.hears(owns(beat("a", 1), &[(T, &[0, 1])]), 2, None);
-    bench.hears(beat("b", 2), 2, Some(&[(T, &[2, 3])]));
+    bench.hears(beat("a", 2), 2, Some(&[(T, &[0, 1])]));
+    bench.hears(owns(beat("a", 2), &[(T, &[0, 1, 2])]), 2, None);
+    bench.hears(beat("b", 3), 3, None);
+    bench.hears(owns(beat("a", 2), &[(T, &[0, 1])]), 3, None);
+    bench.hears(beat("b", 3), 3, Some(&[(T, &[2, 3])]));
     assert_eq!(bench.consumer_state(), "Stable");
 }
 
@@ -239,16 +239,16 @@ fn h_5_who_does_not_let_go_in_time_is_out() {
     let mut bench = Bench::new();
     bench.told(join("a", &["t"]));
     bench.told(join("b", &["t"]));
-    bench.told(beat("a", 1));
+    bench.told(beat("a", 2));
     for _ in 0..5 {
         bench.advance(10_000);
-        bench.told(owns(beat("a", 1), &[(T, &[0, 1, 2, 3])]));
-        bench.told(beat("b", 2));
+        bench.told(owns(beat("a", 2), &[(T, &[0, 1, 2, 3])]));
+        bench.told(beat("b", 3));
     }
     bench.advance(10_000);
-    let gone = bench.consumer_beat(beat("a", 1));
+    let gone = bench.consumer_beat(beat("a", 2));
     assert_eq!(gone, Err(ErrorCode::UnknownMemberId));
-    bench.hears(beat("b", 2), 3, Some(&[(T, &[0, 1, 2, 3])]));
+    bench.hears(beat("b", 3), 4, Some(&[(T, &[0, 1, 2, 3])]));
 }
 
 #[test]
@@ -256,16 +256,16 @@ fn h_5_what_is_no_longer_read_is_given_up_at_once() {
     let mut bench = Bench::new();
     bench.hears(
         join("a", &["t", "u"]),
-        1,
+        2,
         Some(&[(T, &[0, 1, 2, 3]), (U, &[0, 1])]),
     );
     let fewer = ConsumerHeartbeat {
-        epoch: 1,
+        epoch: 2,
         owned: None,
         ..join("a", &["u"])
     };
-    bench.hears(fewer, 1, Some(&[(U, &[0, 1])]));
-    bench.hears(owns(beat("a", 1), &[(U, &[0, 1])]), 2, None);
+    bench.hears(fewer, 2, Some(&[(U, &[0, 1])]));
+    bench.hears(owns(beat("a", 2), &[(U, &[0, 1])]), 3, None);
     assert_eq!(bench.consumer_state(), "Stable");
 }
 
@@ -288,11 +288,11 @@ fn a_member_that_is_silent_is_out_and_its_work_goes_to_the_others() {
     let mut bench = Bench::new();
     bench.two_members();
     bench.advance(30_000);
-    bench.told(beat("b", 2));
+    bench.told(beat("b", 3));
     bench.advance(15_000);
-    let gone = bench.consumer_beat(beat("a", 2));
+    let gone = bench.consumer_beat(beat("a", 3));
     assert_eq!(gone, Err(ErrorCode::UnknownMemberId));
-    bench.hears(beat("b", 2), 3, Some(&[(T, &[0, 1, 2, 3])]));
+    bench.hears(beat("b", 3), 4, Some(&[(T, &[0, 1, 2, 3])]));
 }
 
 #[test]
@@ -301,25 +301,25 @@ fn a_group_is_full_at_its_limit() {
     bench.told(join("a", &["t"]));
     let full = bench.consumer_beat(join("b", &["t"]));
     assert_eq!(full, Err(ErrorCode::GroupMaxSizeReached));
-    bench.told(beat("a", 1));
+    bench.told(beat("a", 2));
 }
 
 #[test]
 fn topics_that_are_made_grow_and_go_are_noticed() {
     let mut bench = Bench::new();
-    bench.hears(join("a", &["t", "n"]), 1, Some(&[(T, &[0, 1, 2, 3])]));
+    bench.hears(join("a", &["t", "n"]), 2, Some(&[(T, &[0, 1, 2, 3])]));
     let n = Uuid::from_u128(0x0c);
     bench.send(Event::Topics(vec![topic("n", 2, Some((n, 1)))]));
     assert_eq!(bench.consumer_state(), "Assigning");
     let all: &[(TopicId, &[i32])] = &[(T, &[0, 1, 2, 3]), (n, &[0])];
-    bench.hears(beat("a", 1), 2, Some(all));
+    bench.hears(beat("a", 2), 3, Some(all));
     bench.send(Event::Topics(vec![topic("n", 3, Some((n, 2)))]));
-    bench.hears(beat("a", 2), 3, Some(&[(T, &[0, 1, 2, 3]), (n, &[0, 1])]));
+    bench.hears(beat("a", 3), 4, Some(&[(T, &[0, 1, 2, 3]), (n, &[0, 1])]));
     bench.send(Event::Topics(vec![topic("n", 4, None)]));
-    bench.hears(beat("a", 3), 3, Some(&[(T, &[0, 1, 2, 3])]));
-    bench.hears(owns(beat("a", 3), &[(T, &[0, 1, 2, 3])]), 4, None);
+    bench.hears(beat("a", 4), 4, Some(&[(T, &[0, 1, 2, 3])]));
+    bench.hears(owns(beat("a", 4), &[(T, &[0, 1, 2, 3])]), 5, None);
     bench.send(Event::Topics(vec![topic("x", 5, Some((n, 2)))]));
-    bench.hears(beat("a", 4), 4, None);
+    bench.hears(beat("a", 5), 5, None);
 }
 
 #[test]
@@ -339,7 +339,7 @@ fn h_7_an_expression_follows_topics_that_come_and_go() {
     let refused = bench.consumer_beat(invalid);
     assert_eq!(refused, Err(ErrorCode::InvalidRegularExpression));
     assert_eq!(bench.consumer(), None, "it left nothing behind");
-    bench.hears(regex, 1, Some(&[(T, &[0, 1, 2, 3])]));
+    bench.hears(regex, 2, Some(&[(T, &[0, 1, 2, 3])]));
     let regexes = vec![("t|n.*".into(), compile("t|n.*").expect("an expression"))];
     let group: Arc<str> = "g".into();
     let look = Action::MatchTopics { group, regexes };
@@ -348,7 +348,7 @@ fn h_7_an_expression_follows_topics_that_come_and_go() {
     // A topic came while the shard was looking: it looks again.
     let n = Uuid::from_u128(0x0c);
     bench.send(Event::Topics(vec![topic("no", 2, Some((n, 1)))]));
-    bench.hears(beat("a", 1), 2, Some(&[(T, &[0, 1, 2, 3]), (n, &[0])]));
+    bench.hears(beat("a", 2), 3, Some(&[(T, &[0, 1, 2, 3]), (n, &[0])]));
     let matched = |names: &[&str]| {
         let names = names.iter().map(|name| Arc::from(*name)).collect();
         Event::Matched(Matches {
@@ -360,27 +360,27 @@ fn h_7_an_expression_follows_topics_that_come_and_go() {
     };
     bench.send(matched(&["t"]));
     assert!(bench.actions.contains(&look));
-    bench.hears(beat("a", 2), 2, None);
+    bench.hears(beat("a", 3), 3, None);
     bench.send(matched(&["no", "t"]));
-    bench.hears(beat("a", 2), 2, None);
+    bench.hears(beat("a", 3), 3, None);
     bench.send(Event::Topics(vec![topic("no", 3, None)]));
-    bench.hears(beat("a", 2), 2, Some(&[(T, &[0, 1, 2, 3])]));
+    bench.hears(beat("a", 3), 3, Some(&[(T, &[0, 1, 2, 3])]));
     bench.actions.clear();
-    bench.hears(owns(beat("a", 2), &[(T, &[0, 1, 2, 3])]), 3, None);
+    bench.hears(owns(beat("a", 3), &[(T, &[0, 1, 2, 3])]), 4, None);
     // All topics are looked at anew now and then.
     for _ in 0..20 {
         bench.advance(30_000);
-        bench.told(beat("a", 3));
+        bench.told(beat("a", 4));
     }
     assert!(bench.actions.contains(&look));
     // Without an expression nothing is left of it.
     let none = ConsumerHeartbeat {
-        epoch: 3,
+        epoch: 4,
         regex: Some("".into()),
         topics: None,
         ..join("a", &[])
     };
-    bench.hears(none, 4, Some(&[]));
+    bench.hears(none, 5, Some(&[]));
     let ends = bench.log.iter().filter(|record| is_end_of_regex(record));
     assert_eq!(ends.count(), 1);
 }
@@ -407,14 +407,14 @@ fn h_8_offsets_are_for_members_at_their_epoch() {
         })
     };
     let done = Ok(Reply::Committed(vec![Ok(())]));
-    assert_eq!(bench.ask(commit_v9("a", 2)), done);
+    assert_eq!(bench.ask(commit_v9("a", 3)), done);
     let stale = Err(ErrorCode::StaleMemberEpoch);
-    assert_eq!(bench.ask(commit_v9("a", 1)), stale);
+    assert_eq!(bench.ask(commit_v9("a", 2)), stale);
     let stranger = Err(ErrorCode::UnknownMemberId);
-    assert_eq!(bench.ask(commit_v9("z", 2)), stranger);
+    assert_eq!(bench.ask(commit_v9("z", 3)), stranger);
     assert_eq!(bench.ask(commit_v9("", -1)), stranger);
     let old = Err(ErrorCode::UnsupportedVersion);
-    assert_eq!(bench.ask(commit("a", 2, 7)), old);
+    assert_eq!(bench.ask(commit("a", 3, 7)), old);
     let fetch = |member: Option<&str>, member_epoch| {
         Event::Fetch(Fetch {
             group: "g".into(),
@@ -424,10 +424,10 @@ fn h_8_offsets_are_for_members_at_their_epoch() {
             require_stable: false,
         })
     };
-    assert!(bench.ask(fetch(Some("a"), 2)).is_ok());
+    assert!(bench.ask(fetch(Some("a"), 3)).is_ok());
     assert!(bench.ask(fetch(None, -1)).is_ok(), "an administrator");
-    assert_eq!(bench.ask(fetch(Some("a"), 1)), stale);
-    assert_eq!(bench.ask(fetch(Some("z"), 1)), stranger);
+    assert_eq!(bench.ask(fetch(Some("a"), 2)), stale);
+    assert_eq!(bench.ask(fetch(Some("z"), 2)), stranger);
     assert_eq!(bench.committed(), Some(7));
     // A transactional client knows ILLEGAL_GENERATION for that.
     let inside = |member: &str, epoch| {
@@ -441,9 +441,9 @@ fn h_8_offsets_are_for_members_at_their_epoch() {
         })
     };
     let illegal = Err(ErrorCode::IllegalGeneration);
-    assert_eq!(bench.ask(inside("a", 1)), illegal);
-    assert_eq!(bench.ask(inside("z", 2)), stranger);
-    assert_eq!(bench.ask(inside("a", 2)), done);
+    assert_eq!(bench.ask(inside("a", 2)), illegal);
+    assert_eq!(bench.ask(inside("z", 3)), stranger);
+    assert_eq!(bench.ask(inside("a", 3)), done);
     assert_eq!(bench.ask(inside("", -1)), done, "it names no member");
 }
 
@@ -470,14 +470,14 @@ fn o_2_o_7_an_empty_group_takes_any_commit_and_may_be_deleted() {
 fn o_5_offsets_of_topics_that_are_read_stay_and_others_expire() {
     let mut bench = Bench::with(|limits| limits.offsets_retention_ms = 1_000_000);
     bench.told(join("a", &["t"]));
-    let both = commit_with("a", 1, 7, |commit| {
+    let both = commit_with("a", 2, 7, |commit| {
         commit.knows_group_id_not_found = true;
         commit.offsets.push(super::bench::commit_offset("u", 9, ""));
     });
     bench.ask(both).expect("taken");
     for _ in 0..60 {
         bench.advance(30_000);
-        bench.told(beat("a", 1));
+        bench.told(beat("a", 2));
     }
     assert_eq!(bench.committed(), Some(7));
     let fetch = Event::Fetch(Fetch {
@@ -507,8 +507,8 @@ fn g_14_a_restart_is_no_rebalance() {
     bench.restart();
     assert_eq!(bench.consumer(), before);
     assert_eq!(bench.log.len(), records, "nothing new was decided");
-    bench.hears(beat("a", 2), 2, None);
-    bench.hears(beat("b", 2), 2, None);
+    bench.hears(beat("a", 3), 3, None);
+    bench.hears(beat("b", 3), 3, None);
     bench.advance(45_000);
     assert_eq!(bench.consumer_state(), "Empty", "sessions began anew");
 }
@@ -518,15 +518,15 @@ fn g_14_who_had_to_let_go_is_given_its_time_anew_after_a_restart() {
     let mut bench = Bench::new();
     bench.told(join("a", &["t"]));
     bench.told(join("b", &["t"]));
-    bench.hears(beat("a", 1), 1, Some(&[(T, &[0, 1])]));
+    bench.hears(beat("a", 2), 2, Some(&[(T, &[0, 1])]));
     bench.ends.topics = vec![topic("t", 1, Some((T, 4)))];
     bench.restart();
-    bench.hears(owns(beat("a", 1), &[(T, &[0, 1, 3])]), 1, None);
-    bench.hears(beat("b", 2), 2, None);
+    bench.hears(owns(beat("a", 2), &[(T, &[0, 1, 3])]), 2, None);
+    bench.hears(beat("b", 3), 3, None);
     bench.advance(30_000);
-    bench.hears(owns(beat("a", 1), &[(T, &[0, 1, 3])]), 1, None);
+    bench.hears(owns(beat("a", 2), &[(T, &[0, 1, 3])]), 2, None);
     bench.advance(30_000);
-    let gone = bench.consumer_beat(beat("a", 1));
+    let gone = bench.consumer_beat(beat("a", 2));
     assert_eq!(gone, Err(ErrorCode::UnknownMemberId));
 }
 
@@ -556,9 +556,9 @@ fn h_10_a_group_without_members_changes_its_kind_and_keeps_its_offsets() {
     for member in [first, second] {
         bench.ask(super::bench::leave(&member)).expect("left");
     }
-    bench.hears(join("a", &["t"]), 1, Some(&[(T, &[0, 1, 2, 3])]));
+    bench.hears(join("a", &["t"]), 2, Some(&[(T, &[0, 1, 2, 3])]));
     bench.ends.topics = vec![topic("t", 1, Some((T, 4)))];
     bench.restart();
-    bench.hears(beat("a", 1), 1, None);
+    bench.hears(beat("a", 2), 2, None);
     assert_eq!(bench.committed(), Some(5));
 }
