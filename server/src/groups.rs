@@ -80,7 +80,7 @@ impl Groups {
                 told.tell_all(&Event::TopicDeleted(topic.id));
             }
             if told.curious.load(Ordering::SeqCst) {
-                told.tell_all(&Event::Topics(vec![look_up(&view, &topic.name)]));
+                told.tell_all(&Event::TopicChanged(look_up(&view, &topic.name)));
             }
         });
         Ok(groups)
@@ -268,6 +268,11 @@ pub fn look_up(view: &View, name: &Arc<str>) -> TopicNow {
     }
 }
 
+fn find(view: &View, names: impl IntoIterator<Item = Arc<str>>) -> Vec<TopicNow> {
+    let names = names.into_iter();
+    names.map(|name| look_up(view, &name)).collect()
+}
+
 /// What a shard sees of the world: the logs that its offsets point into, the topics that its share
 /// groups read, and their queues.
 struct GroupShell {
@@ -282,29 +287,35 @@ impl GroupShell {
     /// last change that it did not tell.
     fn find(&self, names: impl IntoIterator<Item = Arc<str>>) -> Vec<TopicNow> {
         self.curious.store(true, Ordering::SeqCst);
-        let names = names.into_iter();
-        names.map(|name| look_up(&self.view, &name)).collect()
+        find(&self.view, names)
     }
-}
 
-impl GroupShell {
-    fn match_topics(&self, group: Arc<str>, regexes: Vec<(Arc<str>, Compiled)>) -> Matches {
+    /// Many expressions and many topics take their time: nothing else waits for it.
+    fn match_topics(
+        &self,
+        shard: &Shard<GroupMachine>,
+        group: Arc<str>,
+        regexes: Vec<(Arc<str>, Compiled)>,
+    ) {
         self.curious.store(true, Ordering::SeqCst);
-        let version = self.view.version();
-        let regexes = regexes.into_iter();
-        let matches: Vec<_> = regexes
-            .map(|(regex, compiled)| (regex, matching(&self.view, &compiled)))
-            .collect();
-        let names: BTreeSet<_> = matches
-            .iter()
-            .flat_map(|(_, names)| names.clone())
-            .collect();
-        Matches {
-            found: self.find(names),
-            group,
-            version,
-            matches,
-        }
+        let (view, shard) = (self.view.clone(), shard.clone());
+        tokio::task::spawn_blocking(move || {
+            let version = view.version();
+            let regexes = regexes.into_iter();
+            let matches: Vec<_> = regexes
+                .map(|(regex, compiled)| (regex, matching(&view, &compiled)))
+                .collect();
+            let names: BTreeSet<_> = matches
+                .iter()
+                .flat_map(|(_, names)| names.clone())
+                .collect();
+            shard.tell(Event::Matched(Matches {
+                found: find(&view, names),
+                group,
+                version,
+                matches,
+            }));
+        });
     }
 }
 
@@ -325,7 +336,7 @@ impl Shell<GroupMachine> for GroupShell {
     async fn perform(&self, shard: &Shard<GroupMachine>, action: Action) {
         let (group, event) = match action {
             Action::MatchTopics { group, regexes } => {
-                return shard.tell(Event::Matched(self.match_topics(group, regexes)));
+                return self.match_topics(shard, group, regexes);
             }
             Action::FindTopics(names) => {
                 return shard.tell(Event::Topics(self.find(names)));

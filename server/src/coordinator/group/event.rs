@@ -65,7 +65,11 @@ pub enum Event {
     Matched(Matches),
     /// Something happens to a share group's queues.
     Queues(Arc<str>, QueueEvent),
-    /// Topics that share or consumer groups may read were made, grew or went.
+    /// A topic was made, grew or went: share and consumer groups may read it.
+    TopicChanged(TopicNow),
+    /// An [`Action::FindTopics`] is done. No reply.
+    ///
+    /// [`Action::FindTopics`]: super::Action::FindTopics
     Topics(Vec<TopicNow>),
 }
 

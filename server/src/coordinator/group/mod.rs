@@ -539,12 +539,11 @@ impl Machine for GroupMachine {
                 Err(error) => out.refuse(ticket, error),
             },
             Event::Matched(event) => self.consumer_matched(now, event, out),
-            Event::Topics(topics) => {
-                for topic in &topics {
-                    self.consumer_topic(now, topic, out);
-                }
-                self.topics_news(&topics, None, out);
+            Event::TopicChanged(topic) => {
+                self.consumer_topic(now, &topic, out);
+                self.topics_news(&[topic], None, out);
             }
+            Event::Topics(topics) => self.topics_news(&topics, None, out),
         }
         self.arm_expiry(now);
     }

@@ -100,6 +100,9 @@ pub struct Consumer {
     /// Soft state: expressions are being held against all topics; whether a topic came or went
     /// since that began.
     resolving: Option<bool>,
+    /// Soft state: until then (monotonic, ms) changes of what expressions stand for are put off,
+    /// to be looked at together.
+    calm_until_ms: i64,
 }
 
 impl Consumer {

@@ -2,7 +2,8 @@
 //!
 //! The handler brings the topics of a new expression with the heartbeat, so the first answer has
 //! an assignment. From then on each topic that comes or goes is held against the group's
-//! expressions at once, and all topics are looked at anew now and then.
+//! expressions: the first at once, and those that follow on its heels together, a second later.
+//! All topics are looked at anew now and then.
 
 use std::sync::Arc;
 
@@ -15,6 +16,9 @@ use crate::coordinator::group::{Action, GroupMachine, Kind};
 
 /// Bytes of an expression. It is a record's key.
 const BYTES_MAX: usize = 10_000;
+/// After topics came or went for a group's expressions, further ones wait for so long, ms: many
+/// that come one by one are not each worth a new list of all.
+const CALM_MS: i64 = 1000;
 /// Memory that an expression's program, and its cache while it matches, may take, in bytes.
 const PROGRAM_BYTES_MAX: usize = 1 << 20;
 
@@ -155,7 +159,10 @@ impl GroupMachine {
         };
         if consumer.resolving.take() == Some(true) {
             // A topic came or went meanwhile, and it may have been seen before or after that.
-            return self.consumer_resolve(now, &id, out);
+            if self.consumer_is_calm(now, &id) {
+                self.consumer_resolve(now, &id, out);
+            }
+            return;
         }
         let mut changed = false;
         for (regex, topics) in event.matches {
@@ -198,6 +205,21 @@ impl GroupMachine {
         true
     }
 
+    /// Whether what expressions stand for may change at once; if not, all topics are looked at when
+    /// it may.
+    fn consumer_is_calm(&mut self, now: Timestamp, id: &Arc<str>) -> bool {
+        let Ok(consumer) = self.consumer_mut(id) else {
+            return false;
+        };
+        let until_ms = consumer.calm_until_ms;
+        if now.monotonic_ms < until_ms {
+            self.timers.set(Timer::Regex(id.clone()), until_ms);
+            return false;
+        }
+        consumer.calm_until_ms = now.monotonic_ms.saturating_add(CALM_MS);
+        true
+    }
+
     /// Hold a topic that came, changed or went against the expressions of all groups.
     pub(in crate::coordinator::group) fn consumer_topic(
         &mut self,
@@ -210,32 +232,48 @@ impl GroupMachine {
             Kind::Consumer(consumer) if !consumer.patterns.is_empty() => Some((id, consumer)),
             _ => None,
         });
-        let mut changes = Vec::new();
+        let mut stirred = Vec::new();
         for (id, consumer) in groups {
             if let Some(missed) = &mut consumer.resolving {
                 *missed = true;
             }
-            for (regex, resolved) in &consumer.resolved {
-                let there = resolved.topics.binary_search(&topic.name);
-                let compiled = consumer.compiled.get(regex);
-                let is_due = topic.topic.is_some()
-                    && compiled.is_some_and(|regex| regex.is_match(&topic.name));
-                let mut topics = resolved.topics.clone();
-                match (there, is_due) {
-                    (Ok(place), false) => {
-                        topics.remove(place);
-                    }
-                    (Err(place), true) => topics.insert(place, topic.name.clone()),
-                    _ => continue,
-                }
-                changes.push((id.clone(), regex.clone(), topics));
+            if consumer.changes_with(topic).next().is_some() {
+                stirred.push(id.clone());
             }
         }
-        for (id, regex, topics) in changes {
-            let found = std::slice::from_ref(topic);
-            self.consumer_put_matches(now, &id, &regex, topics, topic.version, out);
-            self.consumer_watch(&id, found, out);
+        for id in stirred {
+            if !self.consumer_is_calm(now, &id) {
+                continue;
+            }
+            let consumer = self.consumer(&id);
+            let changes = consumer.map(|consumer| consumer.changes_with(topic).collect());
+            let changes: Vec<_> = changes.unwrap_or_default();
+            for (regex, topics) in changes {
+                self.consumer_put_matches(now, &id, &regex, topics, topic.version, out);
+            }
+            self.consumer_watch(&id, std::slice::from_ref(topic), out);
             self.consumer_refresh(&id, true, out);
         }
+    }
+}
+
+impl Consumer {
+    /// The expressions that stand for other topics now that a topic is as it is, and for which.
+    fn changes_with(&self, topic: &TopicNow) -> impl Iterator<Item = (Arc<str>, Vec<Arc<str>>)> {
+        self.resolved.iter().filter_map(|(regex, resolved)| {
+            let compiled = self.compiled.get(regex);
+            let is_due =
+                topic.topic.is_some() && compiled.is_some_and(|regex| regex.is_match(&topic.name));
+            let there = resolved.topics.binary_search(&topic.name);
+            if there.is_ok() == is_due {
+                return None;
+            }
+            let mut topics = resolved.topics.clone();
+            match there {
+                Ok(place) => drop(topics.remove(place)),
+                Err(place) => topics.insert(place, topic.name.clone()),
+            }
+            Some((regex.clone(), topics))
+        })
     }
 }

@@ -309,16 +309,16 @@ fn topics_that_are_made_grow_and_go_are_noticed() {
     let mut bench = Bench::new();
     bench.hears(join("a", &["t", "n"]), 2, Some(&[(T, &[0, 1, 2, 3])]));
     let n = Uuid::from_u128(0x0c);
-    bench.send(Event::Topics(vec![topic("n", 2, Some((n, 1)))]));
+    bench.send(Event::TopicChanged(topic("n", 2, Some((n, 1)))));
     assert_eq!(bench.consumer_state(), "Assigning");
     let all: &[(TopicId, &[i32])] = &[(T, &[0, 1, 2, 3]), (n, &[0])];
     bench.hears(beat("a", 2), 3, Some(all));
-    bench.send(Event::Topics(vec![topic("n", 3, Some((n, 2)))]));
+    bench.send(Event::TopicChanged(topic("n", 3, Some((n, 2)))));
     bench.hears(beat("a", 3), 4, Some(&[(T, &[0, 1, 2, 3]), (n, &[0, 1])]));
-    bench.send(Event::Topics(vec![topic("n", 4, None)]));
+    bench.send(Event::TopicChanged(topic("n", 4, None)));
     bench.hears(beat("a", 4), 4, Some(&[(T, &[0, 1, 2, 3])]));
     bench.hears(owns(beat("a", 4), &[(T, &[0, 1, 2, 3])]), 5, None);
-    bench.send(Event::Topics(vec![topic("x", 5, Some((n, 2)))]));
+    bench.send(Event::TopicChanged(topic("x", 5, Some((n, 2)))));
     bench.hears(beat("a", 5), 5, None);
 }
 
@@ -347,7 +347,7 @@ fn h_7_an_expression_follows_topics_that_come_and_go() {
     bench.actions.clear();
     // A topic came while the shard was looking: it looks again.
     let n = Uuid::from_u128(0x0c);
-    bench.send(Event::Topics(vec![topic("no", 2, Some((n, 1)))]));
+    bench.send(Event::TopicChanged(topic("no", 2, Some((n, 1)))));
     bench.hears(beat("a", 2), 3, Some(&[(T, &[0, 1, 2, 3]), (n, &[0])]));
     let matched = |names: &[&str]| {
         let names = names.iter().map(|name| Arc::from(*name)).collect();
@@ -359,11 +359,13 @@ fn h_7_an_expression_follows_topics_that_come_and_go() {
         })
     };
     bench.send(matched(&["t"]));
+    assert!(!bench.actions.contains(&look), "it has just changed");
+    bench.advance(1000);
     assert!(bench.actions.contains(&look));
     bench.hears(beat("a", 3), 3, None);
     bench.send(matched(&["no", "t"]));
     bench.hears(beat("a", 3), 3, None);
-    bench.send(Event::Topics(vec![topic("no", 3, None)]));
+    bench.send(Event::TopicChanged(topic("no", 3, None)));
     bench.hears(beat("a", 3), 3, Some(&[(T, &[0, 1, 2, 3])]));
     bench.actions.clear();
     bench.hears(owns(beat("a", 3), &[(T, &[0, 1, 2, 3])]), 4, None);
@@ -383,6 +385,56 @@ fn h_7_an_expression_follows_topics_that_come_and_go() {
     bench.hears(none, 5, Some(&[]));
     let ends = bench.log.iter().filter(|record| is_end_of_regex(record));
     assert_eq!(ends.count(), 1);
+}
+
+#[test]
+fn h_7_topics_that_come_one_by_one_are_looked_at_together() {
+    let mut bench = Bench::new();
+    bench.told(ConsumerHeartbeat {
+        topics: None,
+        regex: Some("t.*".into()),
+        matches: Some((1, vec!["t".into()])),
+        ..join("a", &["t"])
+    });
+    bench.actions.clear();
+    let lists = |bench: &Bench| bench.log.iter().filter(|record| is_regex(record)).count();
+    for number in 2..100_u64 {
+        let id = Uuid::from_u128(u128::from(number));
+        let name = format!("t{number}");
+        bench.send(Event::TopicChanged(topic(&name, number, Some((id, 1)))));
+    }
+    assert_eq!(lists(&bench), 2, "one as it joined, one for the first topic");
+    let looks = |action: &&Action| matches!(action, Action::MatchTopics { .. });
+    assert_eq!(bench.actions.iter().filter(looks).count(), 0);
+    bench.advance(1000);
+    assert_eq!(bench.actions.iter().filter(looks).count(), 1);
+    let names = (2..100).map(|number| Arc::from(format!("t{number}")));
+    let mut names: Vec<Arc<str>> = names.chain(["t".into()]).collect();
+    names.sort_unstable();
+    bench.send(Event::Matched(Matches {
+        group: "g".into(),
+        version: 99,
+        matches: vec![("t.*".into(), names)],
+        found: Vec::new(),
+    }));
+    assert_eq!(lists(&bench), 3);
+    let asked = bench.actions.iter().filter_map(|action| match action {
+        Action::FindTopics(names) => Some(names.len()),
+        _ => None,
+    });
+    assert_eq!(asked.sum::<usize>(), 98, "each is looked up, to be read");
+}
+
+fn is_regex(record: &crate::coordinator::group::Record) -> bool {
+    use crate::coordinator::group::Record;
+    use crate::coordinator::group::record::ConsumerRecord;
+    matches!(
+        record,
+        Record::Consumer {
+            record: ConsumerRecord::Regex(_, Some(_)),
+            ..
+        }
+    )
 }
 
 fn is_end_of_regex(record: &crate::coordinator::group::Record) -> bool {

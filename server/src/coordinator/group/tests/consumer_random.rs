@@ -117,14 +117,14 @@ impl History {
         let fresh = (Uuid::from_u128(self.ids), 0);
         self.topics.entry(TOPICS[place]).or_insert(fresh).1 += by;
         let now = self.now(TOPICS[place]);
-        self.bench.send(Event::Topics(vec![now]));
+        self.bench.send(Event::TopicChanged(now));
     }
 
     fn delete(&mut self, place: usize) {
         self.version += 1;
         if let Some((id, _)) = self.topics.remove(TOPICS[place]) {
             let now = self.now(TOPICS[place]);
-            self.bench.send(Event::Topics(vec![now]));
+            self.bench.send(Event::TopicChanged(now));
             self.bench.send(Event::TopicDeleted(id));
         }
     }
@@ -224,7 +224,11 @@ impl History {
     }
 
     fn settle(&mut self) {
-        for _ in 0..12 {
+        for round in 0..12 {
+            // What expressions stand for may change but once a second.
+            if round < 2 {
+                self.bench.advance(1000);
+            }
             self.look();
             for who in 0..5 {
                 self.speak(who, false);

@@ -118,7 +118,7 @@ impl History {
         self.topics.entry(TOPICS[place]).or_insert(fresh).1 += by;
         if heard {
             let now = self.now(TOPICS[place]);
-            self.bench.send(Event::Topics(vec![now]));
+            self.bench.send(Event::TopicChanged(now));
         }
     }
 
@@ -126,7 +126,7 @@ impl History {
         self.version += 1;
         if let Some((id, _)) = self.topics.remove(TOPICS[place]) {
             let now = self.now(TOPICS[place]);
-            self.bench.send(Event::Topics(vec![now]));
+            self.bench.send(Event::TopicChanged(now));
             self.bench.send(Event::TopicDeleted(id));
         }
     }
