@@ -17,7 +17,7 @@ use crate::coordinator::LogEnds;
 use crate::coordinator::catalog::{OFFSETS_TOPIC, Topic, View};
 use crate::coordinator::group::{
     Action, Compiled, Event, GroupMachine, Limits, Listed, Matches, QueueEvent, QueueTopics, Reply,
-    Survey, TopicNow,
+    Survey, TopicNow, compile,
 };
 use crate::coordinator::router::shard_of;
 use crate::coordinator::runtime::{CHECKPOINT_BYTES_MIN, Setup, Shard, Shell, complaints};
@@ -319,8 +319,20 @@ impl GroupShell {
     }
 }
 
+/// The names of the topics that an expression stands for, in order, and the version of the view
+/// that this is not older than; none if the expression cannot be understood. Takes its time beside
+/// the other requests.
+pub async fn resolve(view: Arc<View>, expression: Arc<str>) -> Option<(u64, Vec<Arc<str>>)> {
+    let resolving = tokio::task::spawn_blocking(move || {
+        let compiled = compile(&expression)?;
+        let version = view.version();
+        Some((version, matching(&view, &compiled)))
+    });
+    resolving.await.ok().flatten()
+}
+
 /// The names of the topics that an expression stands for, in order.
-pub fn matching(view: &View, regex: &Compiled) -> Vec<Arc<str>> {
+fn matching(view: &View, regex: &Compiled) -> Vec<Arc<str>> {
     let topics = view.topics().into_iter();
     let mut names: Vec<Arc<str>> = topics
         .filter(|topic| regex.is_match(&topic.name))

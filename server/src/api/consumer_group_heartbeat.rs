@@ -18,9 +18,9 @@ use uuid::Uuid;
 use super::groups::{STRANGE, client_host, own, own_or_none, text};
 use super::{Api, Context, Later};
 use crate::config::split_list;
-use crate::coordinator::group::{self, ConsumerBeat, ConsumerHeartbeat, Event, Reply, compile};
+use crate::coordinator::group::{self, ConsumerBeat, ConsumerHeartbeat, Event, Reply};
 use crate::error::Refusal;
-use crate::groups::{look_up, matching};
+use crate::groups::{look_up, resolve};
 
 pub struct ConsumerGroupHeartbeat;
 
@@ -33,7 +33,7 @@ impl Api for ConsumerGroupHeartbeat {
         if let Err(refusal) = check(&cx, &request) {
             return cx.ready(&refused(refusal.code, refusal.message));
         }
-        let event = Event::ConsumerHeartbeat(event(&cx, &request));
+        let event = Event::ConsumerHeartbeat(event(&cx, &request).await);
         let reply = cx.broker.groups.send(&request.group_id, event);
         Later::wait(async move {
             let response = match reply.await {
@@ -92,16 +92,17 @@ fn check_assignor(cx: &Context, request: &ConsumerGroupHeartbeatRequest) -> Resu
     }
 }
 
-fn event(cx: &Context, request: &ConsumerGroupHeartbeatRequest) -> ConsumerHeartbeat {
+async fn event(cx: &Context, request: &ConsumerGroupHeartbeatRequest) -> ConsumerHeartbeat {
     let topics = request.subscribed_topic_names.as_ref();
     let topics: Option<Vec<Arc<str>>> =
         topics.map(|names| names.iter().map(|name| own(name)).collect());
     let view = &cx.broker.catalog.view;
     let regex = own_or_none(request.subscribed_topic_regex.as_ref());
-    let compiled = regex.as_deref().and_then(compile);
-    let regex_valid = compiled.is_some() || regex.is_none();
-    let version = view.version();
-    let matches = compiled.map(|compiled| (version, matching(view, &compiled)));
+    let matches = match &regex {
+        Some(regex) => resolve(view.clone(), regex.clone()).await,
+        None => None,
+    };
+    let regex_valid = matches.is_some() || regex.is_none();
     let matched = matches.iter().flat_map(|(_, names)| names);
     let found = topics.iter().flatten().chain(matched);
     let found = found.map(|name| look_up(view, name)).collect();

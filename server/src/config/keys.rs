@@ -196,7 +196,7 @@ keys! {
     group_consumer_assignors: String = "uniform,range".into(), "group.consumer.assignors", list(),
         words(&["uniform", "range"]);
     /// How often all topics are held against the regular expressions of consumer groups, in
-    /// milliseconds. Topics that come or go are noticed at once.
+    /// milliseconds. Topics that come or go are noticed within a second.
     group_consumer_regex_refresh_interval_ms: i64 = 600_000,
         "group.consumer.regex.refresh.interval.ms", int(), at_least(10_000);
     /// How often a member of a share group tells that it lives, in milliseconds, of groups that do

@@ -403,7 +403,11 @@ fn h_7_topics_that_come_one_by_one_are_looked_at_together() {
         let name = format!("t{number}");
         bench.send(Event::TopicChanged(topic(&name, number, Some((id, 1)))));
     }
-    assert_eq!(lists(&bench), 2, "one as it joined, one for the first topic");
+    assert_eq!(
+        lists(&bench),
+        2,
+        "one as it joined, one for the first topic"
+    );
     let looks = |action: &&Action| matches!(action, Action::MatchTopics { .. });
     assert_eq!(bench.actions.iter().filter(looks).count(), 0);
     bench.advance(1000);
