@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ratel_protocol::ErrorCode;
 
 use super::reconcile::Step;
+use super::regex::PATTERNS_MAX;
 use super::{
     AWAY, Consumer, ConsumerBeat, ConsumerCurrent, ConsumerHeartbeat, ConsumerMemberMetadata,
     ConsumerRecord, Member, MemberState, partitions_of,
@@ -27,6 +28,8 @@ struct Change {
     before: Member,
     /// The static member whose place it takes.
     replaces: Option<Arc<str>>,
+    /// It was another member so far, whose partitions have to go to somebody.
+    gives_up: bool,
     metadata: ConsumerMemberMetadata,
 }
 
@@ -114,12 +117,14 @@ impl GroupMachine {
         check_epoch(&before, event)?;
         let metadata = changed_metadata(&before, event, self.limits.member_bytes_max)?;
         if let Some(regex) = super::pattern(&metadata)
-            && !event.regex_valid
             && !consumer.patterns.contains_key(regex)
+            && (!event.regex_valid || consumer.patterns.len() >= PATTERNS_MAX)
         {
             return Err(ErrorCode::InvalidRegularExpression);
         }
+        let is_other = |old: &Arc<str>| there.is_some() && *old != event.member;
         Ok(Change {
+            gives_up: replaces.as_ref().is_some_and(is_other),
             before,
             replaces,
             metadata,
@@ -160,6 +165,7 @@ impl GroupMachine {
         let Change {
             before,
             replaces,
+            gives_up,
             metadata,
         } = change;
         if let Some(old) = &replaces {
@@ -184,7 +190,7 @@ impl GroupMachine {
         } else {
             self.topics_news(&event.found, Some(id), out);
         }
-        self.consumer_refresh(id, names || resolved, out);
+        self.consumer_refresh(id, names || resolved || gives_up, out);
         names || regex
     }
 

@@ -18,6 +18,9 @@ use crate::coordinator::group::{Action, GroupMachine, Kind};
 
 /// Bytes of an expression. It is a record's key.
 const BYTES_MAX: usize = 10_000;
+/// Different expressions of one group: each is kept ready to match, and members of a group are
+/// there to read the same.
+pub(super) const PATTERNS_MAX: usize = 100;
 /// After topics came or went for a group's expressions, further ones wait for so long, ms: many
 /// that come one by one are not each worth a new list of all.
 const CALM_MS: i64 = 1000;

@@ -208,6 +208,21 @@ fn h_4_a_static_member_comes_back_to_what_it_had() {
 }
 
 #[test]
+fn h_4_a_member_that_takes_another_place_leaves_its_own_to_the_others() {
+    let mut bench = Bench::new();
+    bench.hears(static_join("a", "i"), 2, Some(&[(T, &[0, 1, 2, 3])]));
+    bench.hears(join("b", &["t"]), 3, Some(&[]));
+    bench.hears(static_beat("a", "i", 2), 2, Some(&[(T, &[0, 1])]));
+    let kept = owns(static_beat("a", "i", 2), &[(T, &[0, 1])]);
+    bench.hears(kept, 3, None);
+    bench.hears(beat("b", 3), 3, Some(&[(T, &[2, 3])]));
+    bench.hears(static_beat("a", "i", -2), -2, None);
+    bench.hears(static_join("b", "i"), 4, Some(&[(T, &[0, 1, 2, 3])]));
+    assert_eq!(bench.consumer().expect("a group").members.len(), 1);
+    assert_eq!(bench.consumer_state(), "Stable");
+}
+
+#[test]
 fn h_4_who_stays_away_for_longer_than_its_session_is_out() {
     let mut bench = Bench::new();
     bench.told(static_join("a", "i"));
@@ -385,6 +400,23 @@ fn h_7_an_expression_follows_topics_that_come_and_go() {
     bench.hears(none, 5, Some(&[]));
     let ends = bench.log.iter().filter(|record| is_end_of_regex(record));
     assert_eq!(ends.count(), 1);
+}
+
+#[test]
+fn h_7_a_group_has_so_many_expressions_at_most() {
+    let mut bench = Bench::new();
+    let reads = |number: usize, regex: usize| ConsumerHeartbeat {
+        topics: None,
+        regex: Some(format!("t{regex}").into()),
+        matches: Some((1, Vec::new())),
+        ..join(&format!("m{number}"), &[])
+    };
+    for number in 0..100 {
+        bench.told(reads(number, number));
+    }
+    let refused = bench.consumer_beat(reads(100, 100));
+    assert_eq!(refused, Err(ErrorCode::InvalidRegularExpression));
+    bench.told(reads(100, 99));
 }
 
 #[test]
