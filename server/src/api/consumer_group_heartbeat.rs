@@ -178,8 +178,8 @@ fn sentence(error: ErrorCode) -> Option<&'static str> {
         }
         ErrorCode::FencedInstanceId => "Another member has taken this static name.",
         ErrorCode::InvalidRegularExpression => {
-            "The regular expression cannot be understood, takes too much memory, or is one more than \
-             the 100 different ones that the members of a group may have."
+            "The regular expression cannot be understood, takes too much memory, or is one more \
+             than the 100 different ones that the members of a group may have."
         }
         ErrorCode::GroupMaxSizeReached => "The group has as many members as it may have.",
         ErrorCode::InvalidRequest => "The member says more of itself than is allowed.",
