@@ -1,4 +1,5 @@
 //! LeaveGroup (key 13), versions 0 to 5: members go, or are removed (G-12).
+//! Administrators remove members of consumer groups (KIP-848) with it too.
 //!
 //! - v0: one member; v1: throttle time; v3: many members, by id or by instance, each with its
 //!   own outcome; v4: flexible; v5: a reason, for logs

@@ -506,6 +506,9 @@ impl Machine for GroupMachine {
                     group.heartbeat(turn, ticket, &event);
                 });
             }
+            Event::Leave(event) if self.consumer(&event.group).is_ok() => {
+                self.consumer_leave_many(ticket, &event, out);
+            }
             Event::Leave(event) => {
                 self.turn_or_refuse(now, ticket, &event.group, out, |group, turn| {
                     group.leave(turn, ticket, &event);

@@ -1,14 +1,15 @@
 //! Members go: on their own, for a while, or because nothing was heard of them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ratel_protocol::ErrorCode;
 
-use super::{AWAY, ConsumerBeat, ConsumerHeartbeat, ConsumerRecord, MemberState};
+use super::{AWAY, Consumer, ConsumerBeat, ConsumerHeartbeat, ConsumerRecord, MemberState};
 use crate::clock::Timestamp;
-use crate::coordinator::Effects;
 use crate::coordinator::group::turn::Timer;
-use crate::coordinator::group::{GroupMachine, Kind};
+use crate::coordinator::group::{GroupMachine, Kind, Leave, Reply};
+use crate::coordinator::{Effects, Ticket};
 
 impl GroupMachine {
     /// A member says farewell (H-1). With the answer comes whether it must wait for the disk.
@@ -18,13 +19,7 @@ impl GroupMachine {
         out: &mut Effects<Self>,
     ) -> Result<(ConsumerBeat, bool), ErrorCode> {
         let consumer = self.consumer(&event.group)?;
-        if let Some(instance) = &event.instance {
-            match consumer.instances.get(instance) {
-                None => return Err(ErrorCode::UnknownMemberId),
-                Some(owner) if *owner != event.member => return Err(ErrorCode::FencedInstanceId),
-                Some(_) => {}
-            }
-        }
+        consumer.named(&event.member, event.instance.as_deref())?;
         let member = consumer.members.get(&event.member);
         let current = member.ok_or(ErrorCode::UnknownMemberId)?.current();
         if event.instance.is_some() && event.epoch == AWAY {
@@ -36,7 +31,7 @@ impl GroupMachine {
             let record = ConsumerRecord::Current(event.member.clone(), Some(Arc::new(away)));
             self.consumer_record(&event.group, record, out);
         } else {
-            self.consumer_remove(&event.group, &event.member, out);
+            self.consumer_remove(&event.group, [&event.member], out);
         }
         let beat = ConsumerBeat {
             member: event.member.clone(),
@@ -57,7 +52,7 @@ impl GroupMachine {
         if let Ok(consumer) = self.consumer(id)
             && consumer.members.contains_key(member)
         {
-            self.consumer_remove(id, member, out);
+            self.consumer_remove(id, [member], out);
         }
     }
 
@@ -71,13 +66,44 @@ impl GroupMachine {
         let there = self.consumer(id).ok();
         let there = there.and_then(|consumer| consumer.members.get(member));
         if there.is_some_and(|there| there.current().state == MemberState::Unrevoked) {
-            self.consumer_remove(id, member, out);
+            self.consumer_remove(id, [member], out);
         }
     }
 
-    /// Take a member out: the rest share out what it had.
-    fn consumer_remove(&mut self, id: &Arc<str>, member: &Arc<str>, out: &mut Effects<Self>) {
-        self.consumer_drop(id, member, out);
+    /// An administrator takes members out, each with an outcome of its own (G-12).
+    pub(in crate::coordinator::group) fn consumer_leave_many(
+        &mut self,
+        ticket: Ticket,
+        event: &Leave,
+        out: &mut Effects<Self>,
+    ) {
+        let consumer = match self.consumer(&event.group) {
+            Ok(consumer) => consumer,
+            Err(error) => return out.refuse(ticket, error),
+        };
+        let members = event.members.iter();
+        let found = members.map(|(member, instance)| consumer.named(member, instance.as_deref()));
+        let found: Vec<_> = found.collect();
+        let gone: BTreeSet<_> = found.iter().flatten().collect();
+        if !gone.is_empty() {
+            self.consumer_remove(&event.group, gone.iter().copied(), out);
+        }
+        let outcomes = found
+            .iter()
+            .map(|one| one.as_ref().map(drop).map_err(|error| *error));
+        out.reply(ticket, Reply::Left(outcomes.collect()));
+    }
+
+    /// Take members out: the rest share out what they had.
+    fn consumer_remove<'a>(
+        &mut self,
+        id: &Arc<str>,
+        members: impl IntoIterator<Item = &'a Arc<str>>,
+        out: &mut Effects<Self>,
+    ) {
+        for member in members {
+            self.consumer_drop(id, member, out);
+        }
         self.consumer_forget_patterns(id, out);
         self.consumer_watch(id, &[], out);
         self.consumer_refresh(id, true, out);
@@ -148,6 +174,23 @@ impl GroupMachine {
         for id in ids {
             self.consumer_resolve(now, &id, out);
             self.consumer_refresh(&id, false, out);
+        }
+    }
+}
+
+impl Consumer {
+    /// The member that is to go: by id, by the name of a static member, or by both.
+    fn named(&self, member: &str, instance: Option<&str>) -> Result<Arc<str>, ErrorCode> {
+        let Some(instance) = instance else {
+            let there = self.members.get_key_value(member);
+            return there
+                .map(|(id, _)| id.clone())
+                .ok_or(ErrorCode::UnknownMemberId);
+        };
+        match self.instances.get(instance) {
+            None => Err(ErrorCode::UnknownMemberId),
+            Some(owner) if member.is_empty() || **owner == *member => Ok(owner.clone()),
+            Some(_) => Err(ErrorCode::FencedInstanceId),
         }
     }
 }

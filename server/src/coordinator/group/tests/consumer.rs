@@ -12,7 +12,7 @@ use super::share::topic;
 use crate::coordinator::When;
 use crate::coordinator::group::{
     Action, Assignor, ConsumerBeat, ConsumerDescription, ConsumerHeartbeat, ConsumerSettings,
-    DeleteOffsets, Event, Fetch, Matches, Reply, TransactionCommit, compile,
+    DeleteOffsets, Event, Fetch, Leave, Matches, Reply, TransactionCommit, compile,
 };
 
 const T: TopicId = Uuid::from_u128(0x0a);
@@ -308,6 +308,38 @@ fn a_member_that_is_silent_is_out_and_its_work_goes_to_the_others() {
     let gone = bench.consumer_beat(beat("a", 3));
     assert_eq!(gone, Err(ErrorCode::UnknownMemberId));
     bench.hears(beat("b", 3), 4, Some(&[(T, &[0, 1, 2, 3])]));
+}
+
+#[test]
+fn g_12_an_administrator_takes_members_out() {
+    let mut bench = Bench::new();
+    bench.told(static_join("a", "i"));
+    bench.told(join("b", &["t"]));
+    bench.told(join("c", &["t"]));
+    let leave = |members: &[(&str, Option<&str>)]| {
+        let members = members.iter();
+        Event::Leave(Leave {
+            group: "g".into(),
+            members: members
+                .map(|(id, instance)| (Arc::from(*id), instance.map(Arc::from)))
+                .collect(),
+        })
+    };
+    let epoch = bench.consumer().expect("a group").epoch;
+    let unknown = Err(ErrorCode::UnknownMemberId);
+    let nobody = leave(&[("z", None), ("", None), ("", Some("j"))]);
+    let none = Ok(Reply::Left(vec![unknown; 3]));
+    assert_eq!(bench.ask(nobody), none);
+    assert_eq!(bench.consumer().expect("a group").epoch, epoch);
+    let two = leave(&[("", Some("i")), ("b", None), ("b", None), ("c", Some("i"))]);
+    let fenced = Err(ErrorCode::FencedInstanceId);
+    let outcomes = vec![Ok(()), Ok(()), Ok(()), fenced];
+    assert_eq!(bench.ask(two), Ok(Reply::Left(outcomes)));
+    let group = bench.consumer().expect("a group");
+    assert_eq!((group.members.len(), group.epoch), (1, epoch + 1));
+    let gone = bench.consumer_beat(static_beat("a", "i", 2));
+    assert_eq!(gone, unknown.map(|()| Reply::Done));
+    bench.hears(beat("c", 4), 5, Some(&[(T, &[0, 1, 2, 3])]));
 }
 
 #[test]
