@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ratel_storage::disk::Disk;
-use ratel_storage::disk_memory::{Keep, MemoryDisk};
+use ratel_storage::disk_memory::{Call, Errno, Fault, Keep, MemoryDisk};
 use ratel_storage::local::doctor;
 use ratel_storage::{
     Batch, BatchBuilder, Bound, Cleaning, CleaningRules, Durability, Engine, LocalEngine,
@@ -406,6 +406,43 @@ fn a_partition_that_is_deleted_while_it_is_cleaned_leaves_nothing() {
     assert_eq!(engine.clean(&rules, NOW_MS).unwrap(), None);
     while !engine.stored().unwrap().is_empty() {
         std::thread::yield_now();
+    }
+}
+
+/// Every call of a cleaning may fail. Once the server has stopped nothing is lost.
+#[test]
+fn ft_2_a_failure_at_any_call_of_a_cleaning_loses_nothing() {
+    for call in [
+        Call::Open,
+        Call::Write,
+        Call::Sync,
+        Call::SyncDir,
+        Call::Rename,
+        Call::RemoveFile,
+    ] {
+        for errno in [Errno::IO, Errno::NOSPC] {
+            let mut failed = 0;
+            for nth in 1.. {
+                let disk = MemoryDisk::new();
+                let (engine, log, mut written) = filled(&disk, nth);
+                disk.fail(Fault::nth(call, nth, errno));
+                let cleaned = clean(&engine, NOW_MS);
+                if !disk.has_failed() {
+                    break;
+                }
+                failed += 1;
+                disk.mend();
+                if !matches!(cleaned, Err(StorageError::Poisoned)) {
+                    written.check(&log);
+                    written.append(&log, &mut Random(nth)).unwrap();
+                }
+                drop((engine, log));
+                for ended in [disk.crash(), disk.power_cut(Keep::Seed(nth))] {
+                    check_after(&ended, written.clone());
+                }
+            }
+            assert!(failed > 0, "{call:?} is never called");
+        }
     }
 }
 

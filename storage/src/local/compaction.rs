@@ -322,7 +322,8 @@ impl Run<'_> {
     ) -> Result<bool, StorageError> {
         let path = segment::path(&self.partition.dir, group[0].base, BESIDE);
         let outcome = self.copy_and_swap(group, rules, ended, &path);
-        if !matches!(outcome, Ok(Outcome::Swapped)) {
+        // Once the server has stopped, `cleaned` may name the file, and then it is the log.
+        if !matches!(outcome, Ok(Outcome::Swapped) | Err(StorageError::Poisoned)) {
             // What is left over is removed at a start, if not now.
             let _ = self.partition.shared.disk.remove_file(&path);
         }
