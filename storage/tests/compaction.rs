@@ -15,7 +15,8 @@ use ratel_storage::disk_memory::{Call, Errno, Fault, Keep, MemoryDisk};
 use ratel_storage::local::doctor;
 use ratel_storage::{
     Batch, BatchBuilder, Bound, Cleaning, CleaningRules, Durability, Engine, LocalEngine,
-    LogSettings, Offset, Origin, Partition, ReadRequest, StorageError, TimeQuery, records,
+    LogSettings, Marker, Offset, Origin, Outcome, Partition, Producer, ReadRequest, StorageError,
+    TimeQuery, records,
 };
 use support::{NOW_MS, Random, block_on, partition_id, start, wait};
 
@@ -407,6 +408,48 @@ fn a_partition_that_is_deleted_while_it_is_cleaned_leaves_nothing() {
     while !engine.stored().unwrap().is_empty() {
         std::thread::yield_now();
     }
+}
+
+/// An aborted transaction whose marker lies behind everything that is cleaned takes nothing along.
+#[test]
+fn c_4_a_transaction_that_is_aborted_further_on_supersedes_nothing() {
+    let disk = MemoryDisk::new();
+    let (engine, log, written) = filled(&disk, 10);
+    let producer = Producer { id: 7, epoch: 0 };
+    let mut builder = BatchBuilder::new(NOW_MS)
+        .producer(producer.id, producer.epoch, -1)
+        .transactional();
+    for key in 0..KEYS {
+        builder.record(Some(format!("k{key}").as_bytes()), Some(b"aborted"));
+    }
+    let aborted = builder.build().unwrap();
+    let append = |batch, origin| wait(log.append(batch, origin, Durability::Synced, NOW_MS));
+    let begun = append(&aborted, Origin::Coordinator).unwrap();
+    let mut builder = BatchBuilder::new(NOW_MS);
+    builder.record(Some(b"another"), Some(&[0; 1400]));
+    // The marker begins a segment.
+    let large = append(&builder.build().unwrap(), Origin::Client).unwrap();
+    let marker = Marker {
+        producer,
+        outcome: Outcome::Abort,
+        coordinator_epoch: 0,
+        transaction_version: 0,
+    };
+    let ended = wait(log.append_marker(&marker, Durability::Synced, NOW_MS)).unwrap();
+    engine.upkeep(NOW_MS + 2 * MINUTE_MS);
+    let done = clean(&engine, NOW_MS).unwrap().unwrap();
+    assert_eq!(
+        (done.to, ended.base_offset),
+        (large.end_offset, large.end_offset)
+    );
+    let found = read(&log);
+    for (offset, record) in written.last() {
+        assert_eq!(found.get(&offset), Some(&record), "offset {offset}");
+    }
+    let all = begun.base_offset.get()..begun.end_offset.get();
+    assert_eq!(found.range(all).count(), 0, "what was aborted goes");
+    let named = wait(log.aborted(Offset::ZERO, ended.end_offset)).unwrap();
+    assert_eq!(named.len(), 1, "its marker is still there");
 }
 
 /// Every call of a cleaning may fail. Once the server has stopped nothing is lost.

@@ -269,9 +269,13 @@ impl LocalPartition {
 
 impl Run<'_> {
     fn clean(&mut self, sources: &[Source], dirty: &Dirty) -> Result<(), StorageError> {
-        let aborted = find_aborted(sources, &mut |bytes| {
+        let mut aborted = find_aborted(sources, &mut |bytes| {
             go_on(self.partition, self.rules, bytes)
         })?;
+        if let Some(end) = sources.last().map(|last| last.end) {
+            // What is decided may be so by a marker further on, which is not cleaned yet.
+            aborted.extend(self.partition.state().log.aborted(end, end));
+        }
         let records = dirty.end.get().saturating_sub(dirty.from.get());
         let mut map = KeyMap::new(self.rules.map_bytes, u64::try_from(records).unwrap_or(0));
         self.done.map_bytes = map.bytes() as u64;

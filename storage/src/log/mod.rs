@@ -379,7 +379,8 @@ impl Log {
         }
     }
 
-    /// The aborted transactions of which something lies in `from..to`.
+    /// The aborted transactions of which something lies in `from..to`; of an empty range those
+    /// that go on over it.
     pub fn aborted(&self, from: Offset, to: Offset) -> Vec<AbortedTransaction> {
         let first = self
             .segments
