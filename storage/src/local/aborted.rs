@@ -137,32 +137,30 @@ impl LocalPartition {
     }
 
     /// The aborted transactions that a reader of committed records must know of (F-4): of which
-    /// something lies in what was read, or a little further on.
+    /// something lies in what was read, or a little further on. `None` if the segment that was
+    /// read is gone or was cleaned since: what is known now says nothing of what lay in it.
     pub(super) fn aborted_in(
         &self,
         request: &ReadRequest,
         (segment, version): (Offset, u64),
         records: Option<&Slice>,
-    ) -> Vec<AbortedTransaction> {
-        let end = match records {
-            None => return Vec::new(),
-            Some(slice) => {
-                let known = match slice {
-                    Slice::Bytes(_) => None,
-                    Slice::File(range) => {
-                        let position = range.position + range.len as u64;
-                        let mut state = self.state();
-                        // Positions mean nothing if a cleaning put another into its place.
-                        let is_same = state.log.segment_of(segment, version).is_some();
-                        is_same.then(|| state.log.offset_after(segment, position))
-                    }
-                };
-                known.unwrap_or_else(|| {
-                    let last = slice.batches().filter_map(Result::ok).last();
-                    last.map_or(request.from, |last| last.last().plus(1))
-                })
+    ) -> Option<Vec<AbortedTransaction>> {
+        let Some(slice) = records else {
+            return Some(Vec::new());
+        };
+        let last = match slice {
+            Slice::Bytes(_) => slice.batches().filter_map(Result::ok).last(),
+            Slice::File(_) => None,
+        };
+        let mut state = self.state();
+        state.log.segment_of(segment, version)?;
+        let end = match slice {
+            Slice::Bytes(_) => last.map_or(request.from, |last| last.last().plus(1)),
+            Slice::File(range) => {
+                let position = range.position + range.len as u64;
+                state.log.offset_after(segment, position)
             }
         };
-        self.state().log.aborted(request.from, end)
+        Some(state.log.aborted(request.from, end))
     }
 }

@@ -48,10 +48,11 @@ impl LocalPartition {
                     && (bytes.is_some() || located.is_last)
                 {
                     let records = bytes.map(Slice::Bytes);
-                    return Ok(Some(Read {
-                        aborted: self.aborted_for(request, wants_aborted, records.as_ref()),
+                    let aborted = self.aborted_for(request, wants_aborted, records.as_ref());
+                    return Ok(aborted.map(|aborted| Read {
                         records,
                         offsets,
+                        aborted,
                         behind_active,
                     }));
                 }
@@ -69,23 +70,25 @@ impl LocalPartition {
                 }
             }
         };
-        Ok(Some(Read {
-            aborted: self.aborted_for(request, wants_aborted, records.as_ref()),
+        let aborted = self.aborted_for(request, wants_aborted, records.as_ref());
+        Ok(aborted.map(|aborted| Read {
             records,
             offsets,
+            aborted,
             behind_active,
         }))
     }
 
-    /// What [`Read::aborted`] says, if it is wanted; of records of this segment.
+    /// What [`Read::aborted`] says, if it is wanted; of records of this segment. `None` if the
+    /// read must begin anew.
     fn aborted_for(
         &self,
         request: &ReadRequest,
         segment: Option<(Offset, u64)>,
         records: Option<&Slice>,
-    ) -> Vec<AbortedTransaction> {
+    ) -> Option<Vec<AbortedTransaction>> {
         match segment {
-            None => Vec::new(),
+            None => Some(Vec::new()),
             Some(segment) => self.aborted_in(request, segment, records),
         }
     }
@@ -119,18 +122,20 @@ impl LocalPartition {
                     }
                 }
             };
-            match records {
-                Ok(records) => {
-                    return Ok(Read {
-                        aborted: self.aborted_for(&request, wants_aborted, records.as_ref()),
-                        records,
-                        offsets,
-                        behind_active,
-                    });
-                }
+            let read = records.and_then(|records| {
+                let aborted = self.aborted_for(&request, wants_aborted, records.as_ref());
+                let gone = || read_failed(std::io::ErrorKind::NotFound.into());
+                Ok(Read {
+                    aborted: aborted.ok_or_else(gone)?,
+                    records,
+                    offsets,
+                    behind_active,
+                })
+            });
+            match read {
                 // The segment was deleted between the look and the open: look again.
                 Err(error) if is_gone(&error) && looks < LOOKS_MAX => looks += 1,
-                Err(error) => return Err(error),
+                read => return read,
             }
         }
     }

@@ -387,6 +387,33 @@ fn f_4_a_read_of_committed_records_says_what_was_aborted_in_it() {
     assert_eq!(read(1, 1, Bound::Stable), [1], "no record of it lies there");
 }
 
+/// What was aborted is forgotten with its segment: of records that were read before, nothing may
+/// be said then, least of all that nothing in them was aborted.
+#[test]
+fn f_4_of_records_whose_segment_went_meanwhile_nothing_is_said() {
+    let rig = Rig::new();
+    let log = rig.open(small_segments());
+    write(&log, producer(1, 0), 0);
+    end(&log, producer(1, 0), Outcome::Abort);
+    for _ in 0..40 {
+        plain(&log);
+    }
+    let request = ReadRequest {
+        from: Offset::ZERO,
+        max_bytes: 1 << 20,
+        at_least_one: true,
+        bound: Bound::Stable,
+    };
+    let read = wait(log.read(request)).unwrap();
+    let local = Arc::clone(rig.engine.shared.partitions.get(&id(0)).unwrap().value());
+    let said = |version| local.aborted_in(&request, (Offset::ZERO, version), read.records.as_ref());
+    assert_eq!(said(0), Some(read.aborted.clone()));
+    assert_eq!(read.aborted.len(), 1);
+    assert_eq!(said(1), None, "a cleaning put another into its place");
+    wait(log.advance_start(Offset::new(30))).unwrap();
+    assert_eq!(said(0), None);
+}
+
 /// Large answers lie in a file, and their end is looked up in the index.
 #[test]
 fn f_4_a_large_read_misses_no_aborted_transaction() {
