@@ -208,6 +208,52 @@ fn f_6_a_read_from_inside_a_hole_begins_at_the_next_record() {
     let _ = written;
 }
 
+/// Whoever reads to a log's end comes there, whatever was cleaned away in front of it: a segment
+/// that was begun and has nothing yet changes nothing.
+#[test]
+fn f_6_a_hole_at_the_end_of_the_log_is_read_to_its_end() {
+    let disk = MemoryDisk::new();
+    let (engine, log, _) = filled(&disk, 2);
+    let mut builder = BatchBuilder::new(NOW_MS);
+    (0..1400).for_each(|_| builder.record(None, Some(b"")));
+    let keyless = Arc::new(LogSettings {
+        compact: false,
+        segment_bytes: 1 << 20,
+        ..(*settings()).clone()
+    });
+    engine.open(partition_id(0), keyless).unwrap();
+    let batch = builder.build().unwrap();
+    wait(log.append(&batch, Origin::Client, Durability::Synced, NOW_MS)).unwrap();
+    engine.open(partition_id(0), settings()).unwrap();
+    // The next segment is made, and nothing can be written into it.
+    disk.fail(Fault::nth(Call::Write, 1, Errno::NOSPC));
+    let mut builder = BatchBuilder::new(NOW_MS);
+    builder.record(Some(b"k"), Some(b"v"));
+    let small = builder.build().unwrap();
+    let refused = wait(log.append(&small, Origin::Client, Durability::Synced, NOW_MS));
+    assert!(matches!(refused, Err(StorageError::DiskFull)));
+    engine.upkeep(NOW_MS + MINUTE_MS);
+    while clean(&engine, NOW_MS).unwrap().is_some() {}
+    let end = log.offsets().end;
+    assert_eq!(read(&log).range(end.get() - 1400..).count(), 0);
+    for bound in [Bound::HighWatermark, Bound::Stable, Bound::End] {
+        let mut from = Offset::ZERO;
+        while from < end {
+            let read = wait(log.read(ReadRequest {
+                from,
+                max_bytes: 1,
+                at_least_one: true,
+                bound,
+            }));
+            let slice = read.unwrap().records.expect("something up to the end");
+            let last = slice.batches().last().unwrap().unwrap().last();
+            assert!(last >= from);
+            from = last.plus(1);
+        }
+        assert_eq!(from, end);
+    }
+}
+
 #[test]
 fn l_3_look_ups_by_time_find_what_is_left() {
     let disk = MemoryDisk::new();

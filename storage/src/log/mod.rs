@@ -70,7 +70,7 @@ pub(crate) struct Located {
     pub segment: Offset,
     /// As [`Segment::version`].
     pub version: u64,
-    /// Whether no segment follows.
+    /// Whether no segment follows, or none of which anything may be given.
     pub is_last: bool,
     /// Its file, if open.
     pub file: Option<Arc<dyn File>>,
@@ -436,7 +436,9 @@ impl Log {
         let Some(at) = after.checked_sub(1) else {
             return Ok(Look::Missing);
         };
-        let is_last = after == self.segments.len();
+        // Nor is a segment of which nothing may be seen behind this one.
+        let next = self.segments.get(after);
+        let is_last = next.is_none_or(|next| next.base >= bound.offset);
         let segment = &mut self.segments[at];
         if matches!(segment.index, Index::Unloaded) {
             return Ok(Look::NeedsIndex(segment.base));
