@@ -383,6 +383,26 @@ fn records_that_cannot_be_read_make_a_log_uncleanable_and_nothing_else() {
 }
 
 #[test]
+fn a_log_that_the_disk_does_not_give_keeps_no_other_from_being_cleaned() {
+    let disk = MemoryDisk::new();
+    let (engine, _, _) = filled(&disk, 8);
+    let other = engine.open(partition_id(1), settings()).unwrap();
+    let mut random = Random(9);
+    for _ in 0..40 {
+        Written::default().append(&other, &mut random).unwrap();
+    }
+    engine.upkeep(NOW_MS + 2 * MINUTE_MS);
+    disk.fail(Fault::nth(Call::Read, 1, Errno::IO));
+    let error = clean(&engine, NOW_MS).unwrap_err();
+    assert!(matches!(error, StorageError::Io(_)), "{error}");
+    let (failed, why) = engine.cleaning(NOW_MS).uncleanable.remove(0);
+    assert!(why.contains("Input/output"), "{why}");
+    let done = clean(&engine, NOW_MS).unwrap().unwrap();
+    assert!(done.partition != failed, "the other one");
+    assert_eq!(clean(&engine, NOW_MS).unwrap(), None);
+}
+
+#[test]
 fn reads_go_on_while_a_log_is_cleaned() {
     let disk = MemoryDisk::new();
     let (engine, log, written) = filled(&disk, 8);

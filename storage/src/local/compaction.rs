@@ -14,6 +14,7 @@ use crate::disk::Open;
 use crate::engine::{Cleaning, CleaningRules, Standing};
 use crate::local::compaction::cleaned::{BESIDE, CLEANED, Swap};
 use crate::local::partition::LocalPartition;
+use crate::local::read::is_gone;
 use crate::local::{LocalEngine, files, lock};
 use crate::log::aborted::Aborted;
 use crate::log::compaction::choose::{self, Dirty, Limits};
@@ -63,6 +64,8 @@ impl LocalEngine {
                 Ok(None) => {}
                 Ok(Some(cleaning)) => return Ok(Some(cleaning)),
                 Err(StorageError::UnknownPartition(_)) => {}
+                // Retention took what was to be read.
+                Err(error) if is_gone(&error) => {}
                 Err(error) => return Err(partition.not_cleaned(error)),
             }
         }
@@ -106,12 +109,16 @@ impl LocalPartition {
         choose::dirty(state.log.segments(), &limits, &settings, now_ms)
     }
 
-    /// What cannot be read is not tried again in this run of the server.
+    /// What cannot be read is not tried again in this run of the server: it would come first
+    /// each time, and no other log would be cleaned.
     fn not_cleaned(&self, error: StorageError) -> StorageError {
-        if let StorageError::InvalidBatch(why) | StorageError::CorruptBatch(why) = error {
-            tracing::error!(partition = %self.id, "cannot be cleaned: {why}");
-            self.state().uncleanable = Some(why.to_owned());
-        }
+        let why = match &error {
+            StorageError::InvalidBatch(why) | StorageError::CorruptBatch(why) => (*why).to_owned(),
+            StorageError::Io(why) => why.to_string(),
+            _ => return error,
+        };
+        tracing::error!(partition = %self.id, "cannot be cleaned: {why}");
+        self.state().uncleanable = Some(why);
         error
     }
 
