@@ -518,6 +518,56 @@ fn c_4_a_transaction_that_is_aborted_further_on_supersedes_nothing() {
     assert_eq!(named.len(), 1, "its marker is still there");
 }
 
+/// A power cut can take a marker that readers saw already. Where its transaction begins must still
+/// be where the checkpoint says, so nothing of it is cleaned before a checkpoint knows its end.
+#[test]
+fn c_4_a_transaction_is_cleaned_once_a_checkpoint_knows_that_it_ended() {
+    let disk = MemoryDisk::new();
+    let engine = start(shared(&disk)).unwrap();
+    let log = open(&engine);
+    let put = |builder: &mut BatchBuilder, key: &str| {
+        builder.record(Some(key.as_bytes()), Some(b"a value"));
+    };
+    let append = |batch: &Batch, origin| {
+        wait(log.append(batch, origin, Durability::Synced, NOW_MS)).unwrap()
+    };
+    let producer = Producer { id: 7, epoch: 0 };
+    for n in 0..40 {
+        let mut builder = BatchBuilder::new(NOW_MS);
+        put(&mut builder, "the same");
+        append(&builder.build().unwrap(), Origin::Client);
+        if n == 3 {
+            let builder = BatchBuilder::new(NOW_MS).producer(producer.id, producer.epoch, -1);
+            let mut builder = builder.transactional();
+            put(&mut builder, "within");
+            append(&builder.build().unwrap(), Origin::Coordinator);
+        }
+    }
+    engine.upkeep(NOW_MS + MINUTE_MS);
+    let marker = Marker {
+        producer,
+        outcome: Outcome::Commit,
+        coordinator_epoch: 0,
+        transaction_version: 0,
+    };
+    wait(log.append_marker(&marker, Durability::Written, NOW_MS)).unwrap();
+    assert_eq!(log.offsets().stable, log.offsets().end);
+    let early = clean(&engine, NOW_MS).unwrap();
+    let ended = disk.power_cut(Keep::Nothing);
+    let again = start(shared(&ended)).unwrap();
+    let log = open(&again);
+    assert_eq!(log.offsets().stable, Offset::new(4));
+    let stable = support::read_batches(&log, Offset::ZERO, Bound::Stable).unwrap();
+    let last = stable.last().unwrap().0.base_offset;
+    assert_eq!((last, log.damage()), (3, None));
+    assert_eq!(early, None);
+
+    // The coordinator writes it again.
+    wait(log.append_marker(&marker, Durability::Written, NOW_MS)).unwrap();
+    again.upkeep(NOW_MS + 2 * MINUTE_MS);
+    assert!(clean(&again, NOW_MS).unwrap().is_some());
+}
+
 /// Every call of a cleaning may fail. Once the server has stopped nothing is lost.
 #[test]
 fn ft_2_a_failure_at_any_call_of_a_cleaning_loses_nothing() {

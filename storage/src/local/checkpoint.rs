@@ -65,6 +65,16 @@ impl Section {
         }
     }
 
+    /// How far the log may be cleaned once this is on the disk: its recovery point, and not into
+    /// a transaction that it says is open, since it says where that begins.
+    pub fn cleanable(&self) -> Place {
+        let open = self.transactions.first().map(|first| first.offset);
+        Place {
+            offset: open.map_or(self.end.offset, |open| open.min(self.end.offset)),
+            ..self.end
+        }
+    }
+
     fn encode(&self, out: &mut Vec<u8>) {
         self.encode_before(out);
         let known: Vec<_> = self

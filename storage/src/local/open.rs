@@ -217,7 +217,7 @@ impl<'a> Opening<'a> {
             kept,
             dropped: self.dropped,
             cleaned: self.cleaned,
-            checkpointed: self.section.map_or(Place::default(), |section| section.end),
+            checkpointed: self.section.map_or(Place::default(), Section::cleanable),
         })
     }
 

@@ -54,7 +54,7 @@ pub(crate) struct Recovered {
     pub dropped: Vec<Offset>,
     /// How far the log was cleaned.
     pub cleaned: Cleaned,
-    /// The recovery point.
+    /// As [`Section::cleanable`].
     pub checkpointed: Place,
 }
 

@@ -44,7 +44,7 @@ pub(crate) struct State {
     pub cleaned: Cleaned,
     /// The checkpoint that tells of the last swap.
     pub swapped_at: u64,
-    /// Where the log ended in the last checkpoint on the disk.
+    /// How far the last checkpoint on the disk lets the log be cleaned.
     pub checkpointed: Place,
     /// Why the log cannot be cleaned.
     pub uncleanable: Option<String>,

@@ -166,7 +166,7 @@ impl Shared {
         }
         for section in sections.iter().filter(|section| section.damage.is_none()) {
             if let Some(partition) = self.partitions.get(&section.id) {
-                partition.state().checkpointed = section.end;
+                partition.state().checkpointed = section.cleanable();
             }
         }
         self.checkpoints_written.fetch_max(number, Ordering::SeqCst);
