@@ -8,9 +8,6 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.concurrent.ExecutionException;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
-import java.util.concurrent.Future;
 import java.util.function.BooleanSupplier;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.ConsumerGroupDescription;
@@ -43,10 +40,6 @@ public final class ConsumerStory {
     private static String bootstrap;
     private static String run;
     private static Admin admin;
-
-    private interface Chapter {
-        void tell() throws Exception;
-    }
 
     /** A consumer that keeps what it read and what it holds. */
     private static final class Member implements ConsumerRebalanceListener, AutoCloseable {
@@ -109,27 +102,10 @@ public final class ConsumerStory {
         System.out.println(
                 "kafka-clients " + AppInfoParser.getVersion() + ", group.protocol=consumer");
         admin = Admin.create(Map.of("bootstrap.servers", bootstrap));
-        List<Chapter> chapters = List.of(
+        Story.tellSideBySide(List.of(
                 ConsumerStory::sharedOut, ConsumerStory::expression, ConsumerStory::staticMember,
                 ConsumerStory::growingTopic, ConsumerStory::administration,
-                ConsumerStory::otherProtocol);
-        ExecutorService threads = Executors.newFixedThreadPool(chapters.size());
-        List<Future<?>> told = new ArrayList<>();
-        for (Chapter chapter : chapters) {
-            told.add(threads.submit(() -> {
-                chapter.tell();
-                return null;
-            }));
-        }
-        try {
-            for (Future<?> one : told) {
-                one.get();
-            }
-        } catch (ExecutionException error) {
-            error.getCause().printStackTrace();
-            Story.fail("a chapter ended early");
-        }
-        threads.shutdown();
+                ConsumerStory::otherProtocol));
         admin.close();
     }
 

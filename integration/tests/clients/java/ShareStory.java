@@ -8,8 +8,6 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.concurrent.ExecutionException;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
@@ -56,10 +54,6 @@ public final class ShareStory {
     private static Admin admin;
     private static KafkaProducer<String, String> producer;
 
-    private interface Chapter {
-        void tell() throws Exception;
-    }
-
     public static void main(String[] arguments) throws Exception {
         if (arguments.length != 1) {
             Story.fail("usage: ShareStory HOST:PORT");
@@ -70,29 +64,12 @@ public final class ShareStory {
         admin = Admin.create(Map.of("bootstrap.servers", bootstrap));
         producer = new KafkaProducer<>(Map.of("bootstrap.servers", bootstrap, "linger.ms", 5),
                 new StringSerializer(), new StringSerializer());
-        List<Chapter> chapters = List.of(
+        Story.tellSideBySide(List.of(
                 ShareStory::eachToOneMember, ShareStory::explicitWords, ShareStory::renewedLock,
                 ShareStory::expiredLock, ShareStory::deliveryLimit, ShareStory::closedInHand,
                 ShareStory::recordLimit, ShareStory::wakeup, ShareStory::laterTopic,
                 ShareStory::laterPartition, ShareStory::administration,
-                ShareStory::startOffsets);
-        ExecutorService threads = Executors.newFixedThreadPool(chapters.size());
-        List<Future<?>> told = new ArrayList<>();
-        for (Chapter chapter : chapters) {
-            told.add(threads.submit(() -> {
-                chapter.tell();
-                return null;
-            }));
-        }
-        try {
-            for (Future<?> one : told) {
-                one.get();
-            }
-        } catch (ExecutionException error) {
-            error.getCause().printStackTrace();
-            Story.fail("a chapter ended early");
-        }
-        threads.shutdown();
+                ShareStory::startOffsets));
         producer.close();
         admin.close();
     }

@@ -12,6 +12,10 @@ import java.util.Optional;
 import java.util.Properties;
 import java.util.Set;
 import java.util.TreeMap;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
 import java.util.function.BooleanSupplier;
 import java.util.stream.Collectors;
 import org.apache.kafka.clients.admin.Admin;
@@ -62,6 +66,32 @@ public final class Story {
         offsetsByTime();
         administration();
         admin.close();
+    }
+
+    /** A part of a story. */
+    interface Chapter {
+        void tell() throws Exception;
+    }
+
+    /** Tell chapters at the same time, and end with 1 if one of them fails. */
+    static void tellSideBySide(List<Chapter> chapters) throws InterruptedException {
+        ExecutorService threads = Executors.newFixedThreadPool(chapters.size());
+        List<Future<?>> told = new ArrayList<>();
+        for (Chapter chapter : chapters) {
+            told.add(threads.submit(() -> {
+                chapter.tell();
+                return null;
+            }));
+        }
+        try {
+            for (Future<?> one : told) {
+                one.get();
+            }
+        } catch (ExecutionException error) {
+            error.getCause().printStackTrace();
+            fail("a chapter ended early");
+        }
+        threads.shutdown();
     }
 
     static void fail(String sentence) {
