@@ -49,8 +49,6 @@ def cells():
         yield (f"1KiB x 16 acks=all {codec}", 16, {}, [
             ("produce", "produce", dict(bytes=1024, records=250_000, acks="all", codec=codec)),
         ])
-
-
     for producers in (1, 16):
         for records in (1, 100):
             who = "1 producer" if producers == 1 else f"{producers} producers"

@@ -106,6 +106,9 @@ pub enum Anomaly {
     AbortedButSeen(Seen),
     /// A reader of committed records saw one that is not committed at the end.
     Precommitted(Seen),
+    /// A committed record is not among all: they were not read to their end, where torn
+    /// transactions may be.
+    Unread(Seen),
     /// No record was aborted: the run shows nothing.
     NothingAborted,
     /// The reader on the way saw nothing: the run does not show what it could have.
@@ -132,6 +135,9 @@ pub fn check(readings: &Readings) -> Vec<Anomaly> {
         .iter()
         .filter(|seen| !committed.contains(seen));
     found.extend(early.cloned().map(Anomaly::Precommitted));
+    let everything: BTreeSet<&Seen> = readings.everything.iter().collect();
+    let unread = committed.difference(&everything).copied();
+    found.extend(unread.cloned().map(Anomaly::Unread));
     if readings.everything.len() <= readings.committed.len() {
         found.push(Anomaly::NothingAborted);
     }

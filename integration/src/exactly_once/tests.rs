@@ -109,6 +109,15 @@ fn what_was_seen_too_early_is_caught() {
 }
 
 #[test]
+fn a_reading_of_all_that_ends_early_is_caught() {
+    let found = broken(|it| {
+        it.everything
+            .retain(|seen| (seen.output, seen.offset) != (1, 6));
+    });
+    assert!(matches!(&found[..], [Anomaly::Unread(seen)] if seen.offset == 6));
+}
+
+#[test]
 fn what_nobody_put_in_is_caught() {
     let found = broken(|it| it.ids = 3);
     assert_eq!(found.len(), 2);
