@@ -172,6 +172,8 @@ impl<'a> Reader<'a> {
                 self.step = None;
                 return Ok(true);
             }
+            // There is one right to go beyond the budget, and others may be waiting for it.
+            self.beyond = None;
             sleep(left.min(HANG_UP_CHECK)).await;
             if self.is_gone().await? {
                 return Ok(false);

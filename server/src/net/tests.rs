@@ -25,6 +25,7 @@ use crate::api::{self, Answer, Api, Context, Later, Route};
 use crate::broker::{Broker, testing};
 use crate::config::{self, Config};
 use crate::metrics::Rejection;
+use crate::quota::SMALL_BYTES;
 
 /// The ports of servers, one for each parked future that lives.
 static PARKED: Mutex<Vec<u16>> = Mutex::new(Vec::new());
@@ -46,8 +47,8 @@ impl Drop for Parked {
     }
 }
 
-/// Obeys the group id: `park <ms>`, `mute <ms>`, `age` (answered with how long ago the request was
-/// read, in ms), `panic`, `nothing`, `close`, `big <bytes>`,
+/// Obeys the group id: `park <ms>`, `mute <ms>`, `mute-later <ms>` (for an hour), `age` (answered
+/// with how long ago the request was read, in ms), `panic`, `nothing`, `close`, `big <bytes>`,
 /// `file <bytes>`, `memory <bytes>`;
 /// anything else is answered at once with the request's generation as error code.
 struct Obedient;
@@ -76,6 +77,11 @@ impl Api for Obedient {
                 cx.mute(i32::try_from(number).expect("small"));
                 cx.ready(&body)
             }
+            "mute-later" => Later::wait(async move {
+                sleep(Duration::from_millis(number)).await;
+                cx.mute(3_600_000);
+                cx.answer(&body)
+            }),
             "age" => {
                 let now_ms = cx.broker.clock.now().monotonic_ms;
                 let age_ms = i16::try_from(now_ms - cx.received.monotonic_ms);
@@ -376,6 +382,25 @@ async fn kip_219_what_a_silent_client_sends_takes_no_memory() {
     let used = server.network.budget().used();
     assert!(used <= 2 << 20, "{used} bytes");
     sending.abort();
+}
+
+#[tokio::test]
+async fn kip_219_a_silent_client_keeps_nobody_from_going_beyond_the_budget() {
+    let config = Config {
+        memory_request_bytes: 1 << 20,
+        ..Config::default()
+    };
+    let server = Server::start(config).await;
+    let garbage = |bytes| frame(ApiKey::Produce as i16, 9, 2, &vec![0xff; bytes]);
+    let mut silent = server.connect().await;
+    silent.send(&beat(1, "mute-later 300")).await;
+    silent.send(&garbage(2 << 20)[..900 << 10]).await;
+    assert_eq!(silent.beat().await, (1, 1));
+    silent.send(&[0xff; 1000]).await;
+    assert!(!server.network.budget().has_room(SMALL_BYTES));
+    let mut other = server.connect().await;
+    other.send(&garbage(200 << 10)).await;
+    assert!(other.is_closed().await, "it was read whole, and refused");
 }
 
 #[tokio::test]
