@@ -9,18 +9,16 @@ use std::sync::Arc;
 use proptest::prelude::{Just, Strategy, any, prop, prop_oneof, proptest};
 use ratel_protocol::ErrorCode;
 use ratel_storage::TopicId;
-use uuid::Uuid;
 
 use super::bench::Bench;
+use super::catalog::{Catalog, TOPICS};
 use super::consumer::{Told, beat};
-use super::share::topic;
 use crate::coordinator::group::{
     Action, ConsumerBeat, ConsumerDescription, ConsumerHeartbeat, Event, GroupMachine, Matches,
-    Reply, TopicNow, compile,
+    Reply, compile,
 };
 use crate::coordinator::{Machine, Ticket};
 
-const TOPICS: [&str; 3] = ["t", "u", "v"];
 const REGEX: &str = "[uv]";
 
 #[derive(Debug, Clone)]
@@ -33,6 +31,9 @@ enum Step {
     /// A client lets go of what it was told to.
     LetGo(usize),
     Leave(usize),
+    /// A member restarts under another id; a static one, if it said that it would, takes up what
+    /// it had. Whether it said so.
+    Return(usize, bool),
     /// All let go and speak until nothing is new.
     Settle,
     /// A topic is made, grows by so many partitions, or goes.
@@ -51,7 +52,8 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(who, topics, regex, lost)| Step::Subscribe(who, topics, regex, lost)),
         8 => (who.clone(), any::<bool>()).prop_map(|(who, lost)| Step::Beat(who, lost)),
         6 => who.clone().prop_map(Step::LetGo),
-        2 => who.prop_map(Step::Leave),
+        2 => who.clone().prop_map(Step::Leave),
+        3 => (who, any::<bool>()).prop_map(|(who, said)| Step::Return(who, said)),
         3 => Just(Step::Settle),
         4 => (0..3_usize, 1..5_i32).prop_map(|(topic, by)| Step::Grow(topic, by)),
         1 => (0..3_usize).prop_map(Step::Delete),
@@ -65,6 +67,8 @@ fn step() -> impl Strategy<Value = Step> {
 /// What a client knows of its membership.
 #[derive(Debug, Clone, Default)]
 struct Client {
+    /// How often it restarted.
+    lives: u32,
     epoch: i32,
     /// What it works on.
     owned: Told,
@@ -77,6 +81,11 @@ struct Client {
 }
 
 impl Client {
+    /// Its id in this life.
+    fn id(&self, who: usize) -> String {
+        format!("m{who}.{}", self.lives)
+    }
+
     /// Let go of what it was told to, and take up what it was given.
     fn take(&mut self) {
         self.owned = self.told.clone();
@@ -85,10 +94,7 @@ impl Client {
 
 struct History {
     bench: Bench,
-    /// Topics as the catalog has them, and the version of that.
-    topics: BTreeMap<&'static str, (TopicId, i32)>,
-    version: u64,
-    ids: u128,
+    catalog: Catalog,
     clients: BTreeMap<usize, Client>,
     epochs: (i32, i32),
 }
@@ -97,40 +103,17 @@ impl History {
     fn new() -> Self {
         let mut history = Self {
             bench: Bench::new(),
-            topics: BTreeMap::new(),
-            version: 1,
-            ids: 0,
+            catalog: Catalog::default(),
             clients: BTreeMap::new(),
             epochs: (0, 0),
         };
-        history.grow(0, 3);
+        let bench = &mut history.bench;
+        history.catalog.grow(TOPICS[0], 3, true, bench);
         history
     }
 
-    fn now(&self, name: &str) -> TopicNow {
-        topic(name, self.version, self.topics.get(name).copied())
-    }
-
-    fn grow(&mut self, place: usize, by: i32) {
-        self.version += 1;
-        self.ids += 1;
-        let fresh = (Uuid::from_u128(self.ids), 0);
-        self.topics.entry(TOPICS[place]).or_insert(fresh).1 += by;
-        let now = self.now(TOPICS[place]);
-        self.bench.send(Event::TopicChanged(now));
-    }
-
-    fn delete(&mut self, place: usize) {
-        self.version += 1;
-        if let Some((id, _)) = self.topics.remove(TOPICS[place]) {
-            let now = self.now(TOPICS[place]);
-            self.bench.send(Event::TopicChanged(now));
-            self.bench.send(Event::TopicDeleted(id));
-        }
-    }
-
     fn matching(&self) -> Vec<Arc<str>> {
-        let names = self.topics.keys().filter(|name| **name != "t");
+        let names = self.catalog.topics.keys().filter(|name| **name != "t");
         names.map(|name| Arc::from(*name)).collect()
     }
 
@@ -138,16 +121,16 @@ impl History {
         for action in std::mem::take(&mut self.bench.actions) {
             match action {
                 Action::FindTopics(names) => {
-                    let found = names.iter().map(|name| self.now(name)).collect();
+                    let found = names.iter().map(|name| self.catalog.now(name)).collect();
                     self.bench.send(Event::Topics(found));
                 }
                 Action::MatchTopics { group, regexes } => {
                     assert_eq!(regexes.len(), 1);
                     let names = self.matching();
-                    let found = names.iter().map(|name| self.now(name)).collect();
+                    let found = names.iter().map(|name| self.catalog.now(name)).collect();
                     self.bench.send(Event::Matched(Matches {
                         group,
-                        version: self.version,
+                        version: self.catalog.version,
                         matches: vec![(REGEX.into(), names)],
                         found,
                     }));
@@ -160,11 +143,13 @@ impl History {
     /// What a client says: all if it joins or is unsure, else what it holds.
     fn heartbeat(&self, who: usize, client: &Client) -> Event {
         let full = client.epoch == 0 || client.unsure;
-        let names = client.topics.iter().map(|name| self.now(name));
-        let matches = client.regex.then(|| (self.version, self.matching()));
+        let names = client.topics.iter().map(|name| self.catalog.now(name));
+        let matches = client
+            .regex
+            .then(|| (self.catalog.version, self.matching()));
         let matched = matches.iter().flat_map(|(_, names)| names);
-        let found = names.chain(matched.map(|name| self.now(name)));
-        let quiet = beat(&format!("m{who}"), client.epoch);
+        let found = names.chain(matched.map(|name| self.catalog.now(name)));
+        let quiet = from(who, beat(&client.id(who), client.epoch));
         let regex: &str = if client.regex { REGEX } else { "" };
         let owned = match client.epoch {
             0 => Told::new(),
@@ -196,7 +181,12 @@ impl History {
             Ok(Reply::ConsumerBeat(_)) if lost => client.unsure = true,
             Ok(Reply::ConsumerBeat(beat)) => learn(&mut client, beat),
             // It lets go of everything, and joins anew.
-            Err(ErrorCode::UnknownMemberId | ErrorCode::FencedMemberEpoch) => {
+            Err(
+                ErrorCode::UnknownMemberId
+                | ErrorCode::FencedMemberEpoch
+                | ErrorCode::FencedInstanceId
+                | ErrorCode::UnreleasedInstanceId,
+            ) => {
                 client.owned.clear();
                 client.told.clear();
                 client.epoch = 0;
@@ -218,9 +208,30 @@ impl History {
     }
 
     fn leave(&mut self, who: usize) {
-        if self.clients.remove(&who).is_some() {
-            let _ = self.bench.consumer_beat(beat(&format!("m{who}"), -1));
+        if let Some(client) = self.clients.remove(&who) {
+            let _ = self
+                .bench
+                .consumer_beat(from(who, beat(&client.id(who), -1)));
         }
+    }
+
+    fn come_back(&mut self, who: usize, said: bool) {
+        let Some(mut client) = self.clients.remove(&who) else {
+            return;
+        };
+        if said {
+            let _ = self
+                .bench
+                .consumer_beat(from(who, beat(&client.id(who), -2)));
+        }
+        client = Client {
+            lives: client.lives + 1,
+            topics: client.topics,
+            regex: client.regex,
+            ..Client::default()
+        };
+        self.clients.insert(who, client);
+        self.speak(who, false);
     }
 
     fn settle(&mut self) {
@@ -243,8 +254,14 @@ impl History {
         let Some(group) = self.bench.consumer() else {
             return;
         };
-        // Whom no client stands for is silent until its session ends.
-        if !group.members.is_empty() && group.members.len() == self.clients.len() {
+        // Whom no client stands for is silent until its session ends; so is a static member that
+        // did not hear that it is in, or was fenced: its place is taken, by itself (H-4).
+        if self.clients.values().any(|client| client.epoch == 0) {
+            return;
+        }
+        let members: BTreeSet<_> = group.members.iter().map(|one| one.id.to_string()).collect();
+        let clients = self.clients.iter().map(|(who, client)| client.id(*who));
+        if !members.is_empty() && members == clients.collect() {
             self.check_assignment(&group);
         }
     }
@@ -261,11 +278,11 @@ impl History {
             let matched = TOPICS[1..].iter().filter(|_| client.regex).copied();
             let there = named
                 .chain(matched)
-                .filter_map(|name| self.topics.get(name));
+                .filter_map(|name| self.catalog.topics.get(name));
             left.extend(there.flat_map(|(id, count)| (0..*count).map(|index| (*id, index))));
         }
         for (who, client) in &self.clients {
-            let id = format!("m{who}");
+            let id = client.id(*who);
             let member = group.members.iter().find(|member| *member.id == *id);
             let member = member.expect("it is one");
             assert_eq!((member.epoch, client.epoch), (group.epoch, group.epoch));
@@ -290,13 +307,16 @@ impl History {
                 }
             }
             Step::Leave(who) => self.leave(who),
+            Step::Return(who, said) => self.come_back(who, said),
             Step::Settle => self.settle(),
-            Step::Grow(place, by) => self.grow(place, by),
-            Step::Delete(place) => self.delete(place),
+            Step::Grow(place, by) => {
+                self.catalog.grow(TOPICS[place], by, true, &mut self.bench);
+            }
+            Step::Delete(place) => self.catalog.delete(TOPICS[place], &mut self.bench),
             Step::Look => self.look(),
             Step::Advance(ms) => self.bench.advance(ms),
             Step::Restart => {
-                self.bench.ends.topics = TOPICS.iter().map(|name| self.now(name)).collect();
+                self.bench.ends.topics = self.catalog.all();
                 self.bench.restart();
             }
         }
@@ -332,7 +352,7 @@ impl History {
     fn check_owners(&self, group: &ConsumerDescription) {
         let mut worked_on = BTreeSet::new();
         for (who, client) in &self.clients {
-            let id = format!("m{who}");
+            let id = client.id(*who);
             let member = group.members.iter().find(|member| *member.id == *id);
             // Whom the group put out must let go by its own clock.
             let Some(member) = member.filter(|_| client.epoch > 0) else {
@@ -347,6 +367,12 @@ impl History {
             }
         }
     }
+}
+
+/// The first two clients are static members.
+fn from(who: usize, event: ConsumerHeartbeat) -> ConsumerHeartbeat {
+    let instance = (who < 2).then(|| format!("i{who}").into());
+    ConsumerHeartbeat { instance, ..event }
 }
 
 /// Take in an answer: let go is for later, but nothing new is begun before.

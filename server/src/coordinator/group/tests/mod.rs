@@ -1,6 +1,7 @@
 //! A group machine on a bench: time moves by hand, every effect is seen.
 
 mod bench;
+mod catalog;
 mod commits;
 mod consumer;
 mod consumer_random;

@@ -9,17 +9,15 @@ use std::sync::Arc;
 use proptest::prelude::{Just, Strategy, any, prop, prop_oneof, proptest};
 use ratel_protocol::ErrorCode;
 use ratel_storage::TopicId;
-use uuid::Uuid;
 
 use super::bench::Bench;
-use super::share::topic;
+use super::catalog::{Catalog, TOPICS};
 use crate::coordinator::group::{
     Action, Event, GroupMachine, QueueEvent, QueueTopics, Reply, ShareBeat, ShareDescription,
-    ShareHeartbeat, ShareSettings, TopicNow,
+    ShareHeartbeat, ShareSettings,
 };
 use crate::coordinator::{Machine, Ticket};
 
-const TOPICS: [&str; 3] = ["t", "u", "v"];
 const MEMBERS_MAX: usize = 4;
 
 #[derive(Debug, Clone)]
@@ -80,10 +78,7 @@ struct Client {
 
 struct History {
     bench: Bench,
-    /// Topics as the catalog has them, and the version of that.
-    topics: BTreeMap<&'static str, (TopicId, i32)>,
-    version: u64,
-    ids: u128,
+    catalog: Catalog,
     clients: BTreeMap<usize, Client>,
     /// The group's and the assignment's epoch, as last seen.
     epochs: (i32, i32),
@@ -93,46 +88,17 @@ impl History {
     fn new() -> Self {
         let mut history = Self {
             bench: Bench::new(),
-            topics: BTreeMap::new(),
-            version: 1,
-            ids: 0,
+            catalog: Catalog::default(),
             clients: BTreeMap::new(),
             epochs: (0, 0),
         };
-        history.grow(0, 2, false);
+        let bench = &mut history.bench;
+        history.catalog.grow(TOPICS[0], 2, false, bench);
         history
     }
 
-    fn now(&self, name: &str) -> TopicNow {
-        topic(name, self.version, self.topics.get(name).copied())
-    }
-
-    fn catalog(&self) -> Vec<TopicNow> {
-        TOPICS.iter().map(|name| self.now(name)).collect()
-    }
-
-    fn grow(&mut self, place: usize, by: i32, heard: bool) {
-        self.version += 1;
-        self.ids += 1;
-        let fresh = (Uuid::from_u128(self.ids), 0);
-        self.topics.entry(TOPICS[place]).or_insert(fresh).1 += by;
-        if heard {
-            let now = self.now(TOPICS[place]);
-            self.bench.send(Event::TopicChanged(now));
-        }
-    }
-
-    fn delete(&mut self, place: usize) {
-        self.version += 1;
-        if let Some((id, _)) = self.topics.remove(TOPICS[place]) {
-            let now = self.now(TOPICS[place]);
-            self.bench.send(Event::TopicChanged(now));
-            self.bench.send(Event::TopicDeleted(id));
-        }
-    }
-
     fn heartbeat(&self, who: usize, epoch: i32, topics: Option<Vec<Arc<str>>>) -> Event {
-        let found = topics.iter().flatten().map(|name| self.now(name));
+        let found = topics.iter().flatten().map(|name| self.catalog.now(name));
         Event::ShareHeartbeat(ShareHeartbeat {
             group: "g".into(),
             member: format!("m{who}").into(),
@@ -249,7 +215,7 @@ impl History {
     }
 
     fn settle(&mut self) {
-        let catalog = self.catalog();
+        let catalog = self.catalog.all();
         self.bench.send(Event::Topics(catalog));
         for _ in 0..3 {
             for who in 0..6 {
@@ -267,7 +233,9 @@ impl History {
     fn check_assignment(&self, share: &ShareDescription) {
         assert_eq!(share.assignment_epoch, share.epoch);
         let existing = |names: &[Arc<str>]| -> BTreeSet<TopicId> {
-            let ids = names.iter().filter_map(|name| self.topics.get(&**name));
+            let ids = names
+                .iter()
+                .filter_map(|name| self.catalog.topics.get(&**name));
             ids.map(|(id, _)| *id).collect()
         };
         let reads: Vec<BTreeSet<TopicId>> = share
@@ -283,7 +251,7 @@ impl History {
         let mut reading = reads.iter().filter(|reads| !reads.is_empty());
         let first = reading.next();
         let alike = reading.all(|reads| Some(reads) == first);
-        for (id, count) in self.topics.values() {
+        for (id, count) in self.catalog.topics.values() {
             let readers = share.members.iter().zip(&reads);
             let readers = readers.filter(|(_, reads)| reads.contains(id));
             let has = |told: &Told| told.get(id).cloned().unwrap_or_default();
@@ -313,7 +281,7 @@ impl History {
             let event = match (action, well) {
                 (Action::MatchTopics { .. }, _) => continue,
                 (Action::FindTopics(names), _) => {
-                    let found = names.iter().map(|name| self.now(name)).collect();
+                    let found = names.iter().map(|name| self.catalog.now(name)).collect();
                     self.bench.send(Event::Topics(found));
                     continue;
                 }
@@ -327,7 +295,7 @@ impl History {
 
     /// Queues of one topic, of one partition.
     fn queue_of(&self, place: usize) -> Option<QueueTopics> {
-        let (id, _) = self.topics.get(TOPICS[place])?;
+        let (id, _) = self.catalog.topics.get(TOPICS[place])?;
         let queue = crate::coordinator::group::QueueTopic {
             name: TOPICS[place].into(),
             partitions: vec![0],
@@ -342,8 +310,10 @@ impl History {
             Step::Old(who) => self.old(who),
             Step::Leave(who) => self.leave(who),
             Step::Settle => self.settle(),
-            Step::Grow(place, by, heard) => self.grow(place, by, heard),
-            Step::Delete(place) => self.delete(place),
+            Step::Grow(place, by, heard) => {
+                self.catalog.grow(TOPICS[place], by, heard, &mut self.bench);
+            }
+            Step::Delete(place) => self.catalog.delete(TOPICS[place], &mut self.bench),
             Step::Queues(well) => self.queues(well),
             Step::Alter(place) => {
                 if let Some(topics) = self.queue_of(place) {
@@ -352,7 +322,7 @@ impl History {
                 }
             }
             Step::Remove(place) => {
-                if let Some((id, _)) = self.topics.get(TOPICS[place]) {
+                if let Some((id, _)) = self.catalog.topics.get(TOPICS[place]) {
                     let event = QueueEvent::Remove(vec![*id]);
                     self.bench.send(Event::Queues("g".into(), event));
                 }
@@ -362,7 +332,7 @@ impl History {
             }
             Step::Advance(ms) => self.bench.advance(ms),
             Step::Restart => {
-                self.bench.ends.topics = self.catalog();
+                self.bench.ends.topics = self.catalog.all();
                 self.bench.restart();
             }
         }
