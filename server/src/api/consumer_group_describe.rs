@@ -4,19 +4,18 @@
 //! sends administrators to DescribeGroups (H-9).
 //! - v1: which protocol a member speaks
 
-use std::future::Future;
 use std::ops::RangeInclusive;
 
 use ratel_protocol::messages::consumer_group_describe_response::{
     Assignment, DescribedGroup, Member, TopicPartitions,
 };
 use ratel_protocol::messages::{
-    ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, GroupId, TopicName,
+    ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, TopicName,
 };
 use ratel_protocol::{ApiKey, ErrorCode, StrBytes};
 
 use super::describe_groups::GROUP_OPERATIONS;
-use super::groups::{STRANGE, distinct, own, send_each, text};
+use super::groups::{describe, distinct, send_each, text};
 use super::metadata::NOT_ASKED;
 use super::{Api, Context, Later};
 use crate::coordinator::catalog::View;
@@ -40,7 +39,13 @@ impl Api for ConsumerGroupDescribe {
             true => GROUP_OPERATIONS,
             false => NOT_ASKED,
         };
-        let replies = send_each(distinct(request.group_ids), |id| send(&cx, id)).await;
+        let replies = send_each(distinct(request.group_ids), |id| {
+            describe(&cx, id, Event::DescribeConsumer, |reply| match reply {
+                Reply::ConsumerDescribed(description) => Some(description),
+                _ => None,
+            })
+        })
+        .await;
         Later::wait(async move {
             let view = &cx.broker.catalog.view;
             let groups = replies.all().await.into_iter();
@@ -59,20 +64,6 @@ impl Api for ConsumerGroupDescribe {
 }
 
 type Described = Result<ConsumerDescription, ErrorCode>;
-
-fn send(cx: &Context, id: GroupId) -> impl Future<Output = (GroupId, Described)> + Send + use<> {
-    let event = Event::DescribeConsumer(own(&id));
-    let reply = cx.broker.groups.send(&id, event);
-    async move {
-        let described = match reply.await {
-            _ if id.is_empty() => Err(ErrorCode::InvalidGroupId),
-            Ok(Reply::ConsumerDescribed(description)) => Ok(description),
-            Ok(_) => Err(STRANGE),
-            Err(error) => Err(error),
-        };
-        (id, described)
-    }
-}
 
 fn group(view: &View, version: i16, id: &str, described: Described) -> DescribedGroup {
     let answer = DescribedGroup::default();
@@ -134,7 +125,7 @@ fn assignment(view: &View, assignment: &group::Assignment) -> Assignment {
 
 #[cfg(test)]
 mod tests {
-    use ratel_protocol::messages::ConsumerGroupHeartbeatRequest;
+    use ratel_protocol::messages::{ConsumerGroupHeartbeatRequest, GroupId};
 
     use super::super::testing::Bench;
     use super::*;

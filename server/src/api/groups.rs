@@ -5,9 +5,11 @@ use std::future::Future;
 use std::hash::Hash;
 use std::sync::Arc;
 
+use ratel_protocol::messages::GroupId;
 use ratel_protocol::{ErrorCode, StrBytes};
 
 use super::Context;
+use crate::coordinator::group::{Event, Reply};
 use crate::error::Refusal;
 
 /// Events of one request that may be under way at once.
@@ -56,6 +58,23 @@ pub(super) fn share_refusal(code: ErrorCode) -> Refusal {
         code => return code.into(),
     };
     Refusal::new(code, sentence)
+}
+
+/// Ask how a group is; `take` finds that in the reply.
+pub(super) fn describe<D>(
+    cx: &Context,
+    id: GroupId,
+    event: fn(Arc<str>) -> Event,
+    take: fn(Reply) -> Option<D>,
+) -> impl Future<Output = (GroupId, Result<D, ErrorCode>)> + Send + use<D> {
+    let reply = cx.broker.groups.send(&id, event(own(&id)));
+    async move {
+        let described = match reply.await {
+            _ if id.is_empty() => Err(ErrorCode::InvalidGroupId),
+            reply => reply.and_then(|reply| take(reply).ok_or(STRANGE)),
+        };
+        (id, described)
+    }
 }
 
 /// The reply is of another kind than the event that was sent: a fault of ours.

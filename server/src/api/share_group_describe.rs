@@ -3,19 +3,16 @@
 //! A group that is named twice is described once. What one may do with a group is said of those
 //! that are there.
 
-use std::future::Future;
 use std::ops::RangeInclusive;
 
 use ratel_protocol::messages::share_group_describe_response::{
     Assignment, DescribedGroup, Member, TopicPartitions,
 };
-use ratel_protocol::messages::{
-    GroupId, ShareGroupDescribeRequest, ShareGroupDescribeResponse, TopicName,
-};
+use ratel_protocol::messages::{ShareGroupDescribeRequest, ShareGroupDescribeResponse, TopicName};
 use ratel_protocol::{ApiKey, ErrorCode, StrBytes};
 
 use super::describe_groups::GROUP_OPERATIONS;
-use super::groups::{STRANGE, distinct, own, send_each, text};
+use super::groups::{describe, distinct, send_each, text};
 use super::metadata::NOT_ASKED;
 use super::{Api, Context, Later};
 use crate::coordinator::catalog::View;
@@ -36,7 +33,13 @@ impl Api for ShareGroupDescribe {
             true => GROUP_OPERATIONS,
             false => NOT_ASKED,
         };
-        let replies = send_each(distinct(request.group_ids), |id| send(&cx, id)).await;
+        let replies = send_each(distinct(request.group_ids), |id| {
+            describe(&cx, id, Event::DescribeShare, |reply| match reply {
+                Reply::ShareDescribed(description) => Some(description),
+                _ => None,
+            })
+        })
+        .await;
         Later::wait(async move {
             let view = &cx.broker.catalog.view;
             let groups = replies.all().await.into_iter();
@@ -55,19 +58,6 @@ impl Api for ShareGroupDescribe {
 }
 
 type Described = Result<ShareDescription, ErrorCode>;
-
-fn send(cx: &Context, id: GroupId) -> impl Future<Output = (GroupId, Described)> + Send + use<> {
-    let reply = cx.broker.groups.send(&id, Event::DescribeShare(own(&id)));
-    async move {
-        let described = match reply.await {
-            _ if id.is_empty() => Err(ErrorCode::InvalidGroupId),
-            Ok(Reply::ShareDescribed(description)) => Ok(description),
-            Ok(_) => Err(STRANGE),
-            Err(error) => Err(error),
-        };
-        (id, described)
-    }
-}
 
 fn group(view: &View, described: Described) -> DescribedGroup {
     let answer = DescribedGroup::default();
@@ -112,7 +102,7 @@ fn member(view: &View, described: &ShareMemberDescription) -> Member {
 
 #[cfg(test)]
 mod tests {
-    use ratel_protocol::messages::ShareGroupHeartbeatRequest;
+    use ratel_protocol::messages::{GroupId, ShareGroupHeartbeatRequest};
 
     use super::super::testing::Bench;
     use super::*;
