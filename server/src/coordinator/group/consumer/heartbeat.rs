@@ -184,13 +184,20 @@ impl GroupMachine {
         if let Ok(consumer) = self.consumer_mut(id) {
             consumer.settings = event.settings;
         }
-        let resolved = regex && self.consumer_regex(now, event, pattern, out);
+        if regex {
+            self.consumer_regex(now, event, pattern, out);
+        }
         if names || regex {
             self.consumer_watch(id, &event.found, out);
         } else {
-            self.topics_news(&event.found, Some(id), out);
+            self.topics_news(&event.found, None, out);
         }
-        self.consumer_refresh(id, names || resolved || gives_up, out);
+        // News of topics refresh the groups that read them: a heartbeat that changes nothing need
+        // not look at all topics again.
+        let is_made = self.consumer(id).is_ok_and(|one| one.metadata.is_some());
+        if names || regex || gives_up || !is_made {
+            self.consumer_refresh(id, true, out);
+        }
         names || regex
     }
 

@@ -73,23 +73,22 @@ pub fn compile(expression: &str) -> Option<Compiled> {
 }
 
 impl GroupMachine {
-    /// A member brings another expression than before, or none. Whether what the group reads is
-    /// known now; if not, that is told later.
+    /// A member brings another expression than before, or none.
     pub(super) fn consumer_regex(
         &mut self,
         now: Timestamp,
         event: &ConsumerHeartbeat,
         pattern: Option<Arc<str>>,
         out: &mut Effects<Self>,
-    ) -> bool {
+    ) {
         let id = &event.group;
         self.consumer_forget_patterns(id, out);
         let Some(pattern) = pattern else {
-            return true;
+            return;
         };
         let is_known = |one: &Consumer| one.resolved.contains_key(&pattern);
         if self.consumer(id).is_ok_and(is_known) {
-            return true;
+            return;
         }
         let matches = event.matches.clone();
         if let Some((version, topics)) = matches {
@@ -103,7 +102,6 @@ impl GroupMachine {
         }
         // What the handler saw may be old: nobody told of a change since.
         self.consumer_resolve(now, id, out);
-        true
     }
 
     /// Forget expressions that no member brings any more.

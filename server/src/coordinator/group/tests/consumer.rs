@@ -370,6 +370,19 @@ fn topics_that_are_made_grow_and_go_are_noticed() {
 }
 
 #[test]
+fn what_a_heartbeat_brings_of_a_topic_is_news_for_its_own_group() {
+    let mut bench = Bench::new();
+    bench.hears(join("a", &["t"]), 2, Some(&[(T, &[0, 1, 2, 3])]));
+    let grown = ConsumerHeartbeat {
+        epoch: 2,
+        found: vec![topic("t", 2, Some((T, 5)))],
+        owned: None,
+        ..join("a", &["t"])
+    };
+    bench.hears(grown, 3, Some(&[(T, &[0, 1, 2, 3, 4])]));
+}
+
+#[test]
 fn h_7_an_expression_follows_topics_that_come_and_go() {
     let mut bench = Bench::new();
     let regex = ConsumerHeartbeat {

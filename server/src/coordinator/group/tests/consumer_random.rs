@@ -350,6 +350,19 @@ impl History {
 
     /// No partition is worked on by two members that are in the group.
     fn check_owners(&self, group: &ConsumerDescription) {
+        let mut given = BTreeSet::new();
+        let mut instances = BTreeSet::new();
+        for member in &group.members {
+            if let Some(instance) = &member.metadata.instance {
+                assert!(instances.insert(instance), "{instance} is there twice");
+            }
+            for (topic, indexes) in &*member.assigned {
+                for index in indexes {
+                    let first = given.insert((*topic, *index));
+                    assert!(first, "{topic}-{index} is given to two");
+                }
+            }
+        }
         let mut worked_on = BTreeSet::new();
         for (who, client) in &self.clients {
             let id = client.id(*who);
