@@ -650,6 +650,33 @@ fn ft_2_a_crash_at_any_step_of_a_cleaning_loses_nothing() {
     }
 }
 
+/// The doctor compares the checkpoint with the log, of which a cleaning has taken since what the
+/// producer had written last.
+#[test]
+fn the_doctor_finds_no_fault_with_a_producer_whose_batches_were_cleaned_away() {
+    let disk = MemoryDisk::new();
+    let engine = start(shared(&disk)).unwrap();
+    let log = open(&engine);
+    let append = |builder: BatchBuilder, key: &str| {
+        let mut builder = builder;
+        builder.record(Some(key.as_bytes()), Some(b"a value"));
+        let batch = builder.build().unwrap();
+        wait(log.append(&batch, Origin::Client, Durability::Synced, NOW_MS)).unwrap();
+    };
+    let producer = |sequence| BatchBuilder::new(NOW_MS).producer(7, 0, sequence);
+    append(producer(0), "stays");
+    append(producer(1), "superseded");
+    for _ in 0..20 {
+        append(BatchBuilder::new(NOW_MS), "superseded");
+    }
+    engine.upkeep(NOW_MS + MINUTE_MS);
+    append(producer(2), "later");
+    clean(&engine, NOW_MS).unwrap().unwrap();
+    assert!(!read(&log).contains_key(&1));
+    let report = doctor::check(&shared(&disk.crash()), Path::new(""), false).unwrap();
+    assert!(report.is_healthy(), "{:?}", report.findings);
+}
+
 fn check_after(disk: &MemoryDisk, mut written: Written) {
     let engine = start(shared(disk)).unwrap();
     let log = open(&engine);

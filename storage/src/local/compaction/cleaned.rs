@@ -84,6 +84,12 @@ impl Cleaned {
         Some(Self { to, swaps })
     }
 
+    /// Nothing at or above this was cleaned.
+    pub fn reached(&self) -> Offset {
+        let swapped = self.swaps.iter().map(|swap| swap.end);
+        swapped.fold(self.to, Offset::max)
+    }
+
     /// Note a new segment. Those that it replaced in turn are no longer named.
     pub fn add(&mut self, swap: Swap) {
         self.swaps

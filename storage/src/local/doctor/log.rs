@@ -86,7 +86,7 @@ impl Doctor<'_> {
         let section = self.sections.get(&id).cloned();
         self.check_front(id, dir, &files, start, section.as_ref())?;
         let before = self.report.findings.len();
-        let stop = self.walk(dir, &files, section.as_ref())?;
+        let stop = self.walk(dir, &files, section.as_ref(), cleaned.reached())?;
         if let Some(stop) = stop {
             self.found_stop(id, dir, &files, &stop)?;
         } else if let Some(section) = &section {
@@ -167,12 +167,14 @@ impl Doctor<'_> {
         Ok(())
     }
 
-    /// Walk all segments. Gives the first place where the log is not whole.
+    /// Walk all segments. Gives the first place where the log is not whole. Below `cleaned`
+    /// batches may be gone.
     fn walk(
         &mut self,
         dir: &Path,
         files: &[(Offset, Position)],
         section: Option<&Section>,
+        cleaned: Offset,
     ) -> Result<Option<Stop>, StorageError> {
         let mut walked = Walked {
             position: 0,
@@ -206,7 +208,7 @@ impl Doctor<'_> {
             }
         }
         let Some((at, why)) = stop else {
-            self.check_producers(dir, &producers, section);
+            self.check_producers(dir, &producers, section, cleaned);
             return Ok(None);
         };
         let is_behind = self.is_valid_behind(dir, &files[at..], &walked)?;
@@ -307,8 +309,15 @@ impl Doctor<'_> {
         Ok(())
     }
 
-    /// Whether the checkpoint remembers what the log's producers wrote last.
-    fn check_producers(&mut self, dir: &Path, seen: &Producers, section: Option<&Section>) {
+    /// Whether the checkpoint remembers what the log's producers wrote last. A cleaning keeps the
+    /// last batch of a producer as of then, which may be a later one than the checkpoint's.
+    fn check_producers(
+        &mut self,
+        dir: &Path,
+        seen: &Producers,
+        section: Option<&Section>,
+        cleaned: Offset,
+    ) {
         let Some(section) = section else {
             return;
         };
@@ -316,6 +325,7 @@ impl Doctor<'_> {
             let known = section.producers.iter().find(|(known, _)| *known == id);
             // One that is not known expired, or there were too many.
             if let Some((_, known)) = known
+                && known.sent().last().map_or(Offset::ZERO, |last| last.base) >= cleaned
                 && (known.epoch, known.sent().last()) != (producer.epoch, producer.sent().last())
             {
                 let what = format!("the checkpoint has another last batch of producer {id}");
