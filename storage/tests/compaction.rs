@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ratel_storage::disk::Disk;
+use ratel_storage::disk::{Disk, Open};
 use ratel_storage::disk_memory::{Call, Errno, Fault, Keep, MemoryDisk};
 use ratel_storage::local::doctor;
 use ratel_storage::{
@@ -675,6 +675,34 @@ fn the_doctor_finds_no_fault_with_a_producer_whose_batches_were_cleaned_away() {
     assert!(!read(&log).contains_key(&1));
     let report = doctor::check(&shared(&disk.crash()), Path::new(""), false).unwrap();
     assert!(report.is_healthy(), "{:?}", report.findings);
+}
+
+/// A new segment that the disk lost, though it was synced, takes no old one along.
+#[test]
+fn a_new_segment_that_is_not_whole_counts_for_nothing() {
+    let dir = format!("topics/{}", partition_id(0));
+    let mut cut = 0;
+    for stop in 1.. {
+        let disk = MemoryDisk::new();
+        let (engine, _, written) = filled(&disk, 3);
+        disk.stop_before(stop);
+        let finished = clean(&engine, NOW_MS).is_ok();
+        drop(engine);
+        let crashed = disk.crash();
+        for entry in crashed.list(Path::new(&dir)).unwrap() {
+            if entry.len > 0 && entry.name.ends_with(".log.cleaned") {
+                let path = Path::new(&dir).join(entry.name);
+                let file = crashed.open(&path, Open::Write).unwrap();
+                file.set_len(entry.len - 1).unwrap();
+                cut += 1;
+            }
+        }
+        check_after(&crashed, written);
+        if finished {
+            break;
+        }
+    }
+    assert!(cut > 3, "{cut}");
 }
 
 fn check_after(disk: &MemoryDisk, mut written: Written) {

@@ -47,7 +47,7 @@ fn mend_cleaning(
         entries => entries.map_err(io)?,
     };
     // Without the file nothing was ever swapped, or it is damaged: then the checkpoint counts.
-    let cleaned = cleaned::read(disk, dir)?.unwrap_or_default();
+    let cleaned = cleaned::read(disk, dir, &entries)?.unwrap_or_default();
     cleaned::mend(disk, dir, &entries, &cleaned)?;
     if let Some(section) = section {
         cleaned.correct(section);

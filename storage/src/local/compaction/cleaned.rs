@@ -97,12 +97,9 @@ impl Cleaned {
         self.swaps.push(swap);
     }
 
-    /// Whether this is the file of a new segment that has not got its name yet.
+    /// Whether this file that has not got its name yet is a new segment.
     pub fn names(&self, entry: &Entry) -> bool {
-        segment::base_of(&entry.name, BESIDE).is_some_and(|base| {
-            let is_it = |swap: &Swap| swap.facts.base == base && swap.facts.size == entry.len;
-            self.swaps.iter().any(is_it)
-        })
+        self.swaps.iter().any(|swap| swap.is(entry))
     }
 
     /// What the checkpoint should say of the segments.
@@ -130,13 +127,26 @@ impl Swap {
     pub fn covers(&self, base: Offset) -> bool {
         (self.facts.base..self.end).contains(&base)
     }
+
+    /// Whether this is the new segment's file, with or without its name.
+    fn is(&self, entry: &Entry) -> bool {
+        let named = segment::base_of(&entry.name, "log");
+        let base = named.or_else(|| segment::base_of(&entry.name, BESIDE));
+        base == Some(self.facts.base) && entry.len == self.facts.size
+    }
 }
 
-/// What the file in a log's directory says; `None` if it is there and cannot be used.
+/// What the file in a log's directory says; `None` if it is there and cannot be used. `entries` are
+/// the directory's: a swap whose new segment is not among them counts for nothing. Retention took
+/// it, or it is lost; then whatever there is of the old ones is all that there is.
 ///
 /// # Errors
 /// Any failure to read.
-pub(crate) fn read(disk: &dyn Disk, dir: &Path) -> Result<Option<Cleaned>, StorageError> {
+pub(crate) fn read(
+    disk: &dyn Disk,
+    dir: &Path,
+    entries: &[Entry],
+) -> Result<Option<Cleaned>, StorageError> {
     let path = dir.join(CLEANED);
     let Some(bytes) = files::read(disk, &path).map_err(io)? else {
         return Ok(Some(Cleaned::default()));
@@ -144,7 +154,12 @@ pub(crate) fn read(disk: &dyn Disk, dir: &Path) -> Result<Option<Cleaned>, Stora
     let cleaned =
         unseal(&bytes, MAGIC, VERSION).and_then(|body| Cleaned::decode(&body).ok_or("cut short"));
     match cleaned {
-        Ok(cleaned) => Ok(Some(cleaned)),
+        Ok(mut cleaned) => {
+            cleaned
+                .swaps
+                .retain(|swap| entries.iter().any(|entry| swap.is(entry)));
+            Ok(Some(cleaned))
+        }
         Err(why) => {
             tracing::warn!("{}: {why}", path.display());
             Ok(None)

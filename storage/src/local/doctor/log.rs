@@ -103,7 +103,7 @@ impl Doctor<'_> {
         dir: &Path,
         entries: &mut Vec<disk::Entry>,
     ) -> Result<Option<Cleaned>, StorageError> {
-        let Some(cleaned) = cleaned::read(self.disk, dir)? else {
+        let Some(cleaned) = cleaned::read(self.disk, dir, entries)? else {
             let path = dir.join(cleaned::CLEANED);
             let what = "unusable: how far the log was cleaned is not known";
             self.report.add(&path, Severity::Note, what);
