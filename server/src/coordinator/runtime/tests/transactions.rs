@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use ratel_storage::disk_memory::MemoryDisk;
 use ratel_storage::{
-    BatchHeader, Bound, Marker, Outcome, Partition, Producer, ReadRequest, StorageError,
+    BatchHeader, Bound, CleaningRules, Engine, LocalEngine, LocalOptions, LogSettings, Marker,
+    Outcome, Partition, PartitionId, Producer, ReadRequest, StorageError, TopicId,
 };
 
 use super::super::{CHECKPOINT_BYTES_MIN, Setup, Shard, Shell, State};
@@ -133,11 +135,15 @@ impl Shell<Numbers> for Idle {
 }
 
 fn start(partition: &Arc<TestPartition>, checkpoint_bytes_min: u64) -> Shard<Numbers> {
+    start_on(partition.clone(), checkpoint_bytes_min)
+}
+
+fn start_on(partition: Arc<dyn Partition>, checkpoint_bytes_min: u64) -> Shard<Numbers> {
     Shard::spawn(Setup {
         name: "numbers".into(),
         machine: Numbers::default,
         shell: Idle,
-        partition: partition.clone(),
+        partition,
         clock: Arc::new(ManualClock::new(Timestamp {
             monotonic_ms: 1,
             wall_ms: 5000,
@@ -164,6 +170,21 @@ async fn write(shard: &Shard<Numbers>, writes: Vec<Write>) -> (i64, Vec<i64>) {
 
 /// Base offset, producer, transactional, control, count, first sequence of all batches.
 async fn batches(partition: &TestPartition) -> Vec<(i64, i64, bool, bool, i32, i32)> {
+    let shown = |header: BatchHeader| {
+        (
+            header.base_offset,
+            header.producer_id,
+            header.is_transactional(),
+            header.is_control(),
+            header.count,
+            header.base_sequence,
+        )
+    };
+    headers(partition).await.into_iter().map(shown).collect()
+}
+
+/// The headers of all batches of one read from the log's first on.
+async fn headers(partition: &dyn Partition) -> Vec<BatchHeader> {
     let read = partition.read(ReadRequest {
         from: ratel_storage::Offset::new(0),
         max_bytes: usize::MAX,
@@ -174,15 +195,8 @@ async fn batches(partition: &TestPartition) -> Vec<(i64, i64, bool, bool, i32, i
     let mut found = Vec::new();
     while !bytes.is_empty() {
         let header = BatchHeader::decode(&bytes).unwrap();
-        found.push((
-            header.base_offset,
-            header.producer_id,
-            header.is_transactional(),
-            header.is_control(),
-            header.count,
-            header.base_sequence,
-        ));
         bytes = bytes.split_off(header.bytes);
+        found.push(header);
     }
     found
 }
@@ -238,6 +252,73 @@ async fn t_14_a_snapshot_keeps_what_is_pending_pending() {
     assert_eq!(again.send(Event::Get).await, Ok((1, vec![10])));
     let ended = write(&again, vec![end(ONE, Outcome::Commit)]).await;
     assert_eq!(ended, (10, vec![]));
+}
+
+/// A compacted log of small segments.
+fn engine_on(disk: &MemoryDisk) -> (Arc<LocalEngine>, Arc<dyn Partition>) {
+    let disk = Arc::new(disk.clone());
+    let options = LocalOptions::default();
+    let engine = LocalEngine::open(disk, std::path::Path::new(""), options, 5000).unwrap();
+    let settings = LogSettings {
+        compact: true,
+        delete: false,
+        segment_bytes: 400,
+        min_cleanable_millionths: 0,
+        delete_retention_ms: 0,
+        ..LogSettings::default()
+    };
+    let id = PartitionId {
+        topic: TopicId::from_u128(7),
+        index: 0,
+    };
+    let partition = engine.open(id, Arc::new(settings)).unwrap();
+    (engine, partition)
+}
+
+#[tokio::test]
+async fn c_4_a_shard_replays_a_cleaned_log_with_what_is_pending() {
+    let disk = MemoryDisk::new();
+    let (engine, partition) = engine_on(&disk);
+    let shard = start_on(partition.clone(), CHECKPOINT_BYTES_MIN);
+    let rules = CleaningRules {
+        map_bytes: 1 << 16,
+        pace: &|_| true,
+    };
+    let mut freed_bytes = 0;
+    for round in 0..40 {
+        let outcome = match round % 2 {
+            0 => Outcome::Commit,
+            _ => Outcome::Abort,
+        };
+        let writes = [
+            Write::Set(round),
+            Write::Within(TWO, 100 + round),
+            end(TWO, outcome),
+        ];
+        for one in writes {
+            write(&shard, vec![one]).await;
+        }
+        // Markers go at the second cleaning after what they end.
+        let now_ms = 5000 + round * 60_000;
+        engine.upkeep(now_ms);
+        let done = engine.clean(&rules, now_ms).unwrap();
+        freed_bytes += done.map_or(0, |done| done.freed_bytes);
+    }
+    assert!(freed_bytes > partition.size() / 2, "{freed_bytes}");
+    write(&shard, vec![Write::Within(ONE, 1000)]).await;
+    let before = write(&shard, vec![Write::Set(500)]).await;
+    assert_eq!(before, (500, vec![1000]));
+    let left = headers(&*partition).await;
+    assert!(left[0].base_offset > 0, "a read begins behind a hole");
+    assert!(left.iter().any(BatchHeader::is_filler));
+    shard.stop().await;
+    drop((partition, engine));
+
+    let (_engine, partition) = engine_on(&disk.crash());
+    let shard = start_on(partition, CHECKPOINT_BYTES_MIN);
+    assert_eq!(shard.send(Event::Get).await, Ok(before));
+    let ended = write(&shard, vec![end(ONE, Outcome::Commit)]).await;
+    assert_eq!(ended, (1000, vec![]));
 }
 
 #[tokio::test(start_paused = true)]
