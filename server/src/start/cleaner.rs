@@ -21,7 +21,7 @@ const NICE: i32 = 19;
 /// Keep as many threads as `log.cleaner.threads` says until `stopped` turns true, and wait for
 /// them.
 pub(super) async fn run(broker: Arc<Broker>, mut stopped: watch::Receiver<bool>) {
-    let (ended, mut endings) = mpsc::channel::<usize>(1);
+    let (ended, mut endings) = mpsc::unbounded_channel::<usize>();
     let mut running: Vec<usize> = Vec::new();
     loop {
         let wanted = threads(&broker);
@@ -34,13 +34,12 @@ pub(super) async fn run(broker: Arc<Broker>, mut stopped: watch::Receiver<bool>)
                 stopped: stopped.clone(),
                 number,
             };
-            let ended = ended.clone();
+            let ended = Ended(number, ended.clone());
             let thread = std::thread::Builder::new()
                 .name(format!("ratel-cleaner-{number}"))
                 .spawn(move || {
+                    let _ended = ended;
                     worker.work();
-                    // Nobody listens once the server has stopped without waiting.
-                    let _ = ended.blocking_send(number);
                 });
             match thread {
                 Ok(_) => running.push(number),
@@ -66,6 +65,16 @@ fn threads(broker: &Broker) -> usize {
     match config.log_cleaner_enable {
         true => config.log_cleaner_threads,
         false => 0,
+    }
+}
+
+/// Says that a thread has ended, however it did: a stop waits for it.
+struct Ended(usize, mpsc::UnboundedSender<usize>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // Nobody listens once the server has stopped without waiting.
+        let _ = self.1.send(self.0);
     }
 }
 
@@ -182,5 +191,22 @@ impl Pace<'_> {
             }
             std::thread::sleep(Duration::from_secs_f64(left.min(LOOK.as_secs_f64())));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_panics_has_ended_too() {
+        let (sender, mut endings) = mpsc::unbounded_channel();
+        let ended = Ended(3, sender);
+        let thread = std::thread::spawn(move || {
+            let _ended = ended;
+            panic!("as a broken cleaning would");
+        });
+        assert!(thread.join().is_err());
+        assert_eq!(endings.try_recv(), Ok(3));
     }
 }
