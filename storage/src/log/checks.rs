@@ -4,7 +4,7 @@ use crate::batch::BatchHeader;
 use crate::error::KEYS_MISSING_MAX;
 use crate::log::index::NO_TIMESTAMP;
 use crate::record;
-use crate::{Batch, LogSettings, StorageError, TimestampType, Validation};
+use crate::{Batch, Codec, LogSettings, StorageError, TimestampType, Validation};
 
 /// The codecs there are: none, gzip, snappy, lz4, zstd.
 const CODEC_MAX: i16 = 4;
@@ -22,7 +22,10 @@ pub(crate) fn check_client(
     check_size(header, settings)?;
     check_shape(header)?;
     check_time(header, settings, now_ms)?;
-    if settings.validation == Validation::Records || settings.compact {
+    // What may be packed anew is unpacked then, and walked there (`recompress`).
+    let is_walked_later = settings.compression != Codec::Producer;
+    let wants_walk = settings.validation == Validation::Records || settings.compact;
+    if wants_walk && !is_walked_later {
         check_records(batch, settings, now_ms)?;
     }
     Ok(())

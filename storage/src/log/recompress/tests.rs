@@ -87,6 +87,18 @@ fn levels_are_those_of_the_settings() {
     }
 }
 
+/// The only walk of such a batch is here.
+#[test]
+fn p_10_records_without_a_key_are_found_whatever_the_codec() {
+    for codec in [Codec::Uncompressed, Codec::Zstd] {
+        let mut settings = settings(codec);
+        settings.compact = true;
+        checks::check_client(&rich(), &settings, NOW_MS).expect("not walked yet");
+        let refused = recompressed(&rich(), &settings, NOW_MS);
+        assert!(matches!(refused, Err(StorageError::KeysMissing(at)) if at == [0]));
+    }
+}
+
 #[test]
 fn p_14_what_is_not_well_formed_is_refused() {
     let plain = rich();
