@@ -195,8 +195,9 @@ impl GroupMachine {
         // News of topics refresh the groups that read them: a heartbeat that changes nothing need
         // not look at all topics again.
         let is_made = self.consumer(id).is_ok_and(|one| one.metadata.is_some());
-        if names || regex || gives_up || !is_made {
-            self.consumer_refresh(id, true, out);
+        let changes = names || regex || gives_up;
+        if changes || !is_made {
+            self.consumer_refresh(id, changes, out);
         }
         names || regex
     }

@@ -45,7 +45,7 @@ use crate::coordinator::Effects;
 
 /// The epoch of a static member that is away for a while.
 const AWAY: i32 = -2;
-/// The epoch of a group that nobody has joined yet: the first member's is the next (Kafka 4.3).
+/// The epoch of a group that reads nothing yet; its first subscription is the next (Kafka 4.3).
 const EPOCH_NEW: i32 = 1;
 
 /// A member.

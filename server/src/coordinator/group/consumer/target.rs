@@ -42,7 +42,8 @@ impl GroupMachine {
             .collect()
     }
 
-    /// Raise the group's epoch if its topics are not what they were, or if `forced`.
+    /// Raise the group's epoch if its topics are not what they were, or if `forced`; write down a
+    /// new group, which reads nothing yet.
     pub(in crate::coordinator::group) fn consumer_refresh(
         &mut self,
         id: &Arc<str>,
@@ -56,9 +57,10 @@ impl GroupMachine {
         let hash = consumer
             .metadata
             .map_or(0, |metadata| metadata.metadata_hash);
-        if forced || consumer.metadata.is_none() || metadata_hash != hash {
+        let rises = forced || metadata_hash != hash;
+        if rises || consumer.metadata.is_none() {
             let metadata = ConsumerGroupMetadata {
-                epoch: consumer.epoch().saturating_add(1),
+                epoch: consumer.epoch().saturating_add(i32::from(rises)),
                 metadata_hash,
             };
             self.consumer_record(id, ConsumerRecord::Group(Some(metadata)), out);

@@ -162,6 +162,20 @@ fn h_2_an_answer_tells_what_is_new_and_waits_for_the_disk_only_then() {
 }
 
 #[test]
+fn h_2_a_group_begins_at_epoch_1_and_its_first_subscription_is_2() {
+    let mut bench = Bench::new();
+    bench.hears(join("a", &[]), 1, Some(&[]));
+    assert_eq!(bench.consumer_state(), "Stable");
+    bench.restart();
+    bench.hears(beat("a", 1), 1, None);
+    let reads = ConsumerHeartbeat {
+        epoch: 1,
+        ..join("a", &["t"])
+    };
+    bench.hears(reads, 2, Some(&[(T, &[0, 1, 2, 3])]));
+}
+
+#[test]
 fn h_3_epochs_that_are_not_the_members_are_fenced() {
     let mut bench = Bench::new();
     let refused = |outcome: Outcome| outcome.expect_err("refused");
