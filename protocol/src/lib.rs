@@ -19,6 +19,7 @@ pub mod messages;
 pub mod request;
 pub mod response;
 pub mod schema;
+pub mod throttle;
 
 pub use api_key::ApiKey;
 pub use error::WireError;

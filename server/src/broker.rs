@@ -194,7 +194,7 @@ pub mod testing {
         Arc::new(Broker {
             transactions,
             shares: Shares::idle(engine.clone(), &catalog, clock.clone()),
-            client_quotas: crate::client_quotas::ClientQuotas::new(catalog.view.clone()),
+            client_quotas: crate::client_quotas::ClientQuotas::new(catalog.view.clone(), &config),
             redrives: Redrives::start(engine.clone(), catalog.clone(), clock.clone()),
             share_sessions: ShareSessions::new(10, 100),
             config,

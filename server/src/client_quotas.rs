@@ -1,64 +1,59 @@
-//! Holds clients to their quotas of bytes produced and fetched (KIP-13, KIP-219).
+//! Holds clients to their quotas: of bytes produced and fetched (KIP-13), of the time that their
+//! requests take (KIP-124), of partitions made and deleted (KIP-599) and of new connections
+//! (KIP-612).
 //!
-//! As in Kafka, a rate is what went through in eleven samples of a second, and one above the quota
-//! is answered with how long the client has to be silent until the rate is the quota again. The
-//! answer leaves at once; the connection is not read from until the time is over, so that the
-//! quota also holds for a client that does not care.
+//! As in Kafka, a rate is what went through in a window of samples, and one above the quota is
+//! answered with how long the client has to be silent until the rate is the quota again. The
+//! answer leaves at once; the connection is not read from until the time is over (KIP-219), so
+//! that the quota also holds for a client that does not care.
 //!
-//! Without quotas a request costs one load of a flag.
+//! Without quotas a request costs a load of a flag for each kind that it could be held to.
 
-use std::collections::VecDeque;
+mod gauges;
+mod rate;
+mod tokens;
+
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicI64, Ordering};
 
-use dashmap::DashMap;
-
+use self::gauges::Gauges;
+pub use self::rate::Rate;
+use self::tokens::Tokens;
+use crate::config::Config;
 use crate::coordinator::catalog::View;
-use crate::coordinator::catalog::client_quota::{Owner, Quota, held};
+use crate::coordinator::catalog::client_quota::{Limit, Owner, Part, Quota, held};
 
 /// The name of every client: nobody is authenticated yet.
 pub const ANONYMOUS: &str = "ANONYMOUS";
 
-/// Rates that are kept at most, besides one of each quota: above it, clients of which nothing was
-/// heard lately and that have a quota by default are held to it together.
-const RATES_MAX: usize = 100_000;
-/// `quota.window.num`, Kafka's default.
-const SAMPLES: usize = 11;
-/// `quota.window.size.seconds`, Kafka's default.
-const SAMPLE_MS: i64 = 1000;
-
-/// What went through lately.
-#[derive(Debug, Default)]
-struct Rate {
-    /// When each sample began, and what went through in it; the oldest first.
-    samples: VecDeque<(i64, f64)>,
+/// Over how long a rate is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// How many samples there are.
+    pub samples: usize,
+    /// How long each is.
+    pub sample_ms: i64,
 }
 
-impl Rate {
-    /// Count `amount`. Gives for how long, in ms, nothing more should come.
-    fn record(&mut self, amount: f64, limit: f64, now_ms: i64) -> f64 {
-        let expired = now_ms - SAMPLES as i64 * SAMPLE_MS;
-        self.samples.retain(|(began, _)| *began > expired);
-        match self.samples.back_mut() {
-            Some((began, sum)) if now_ms - *began < SAMPLE_MS => *sum += amount,
-            _ => self.samples.push_back((now_ms, amount)),
+impl Window {
+    /// The window of most quotas.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        Self {
+            samples: config.quota_window_num,
+            sample_ms: i64::from(config.quota_window_size_seconds) * 1000,
         }
-        if self.samples.len() > SAMPLES {
-            self.samples.pop_front();
-        }
-        let sum: f64 = self.samples.iter().map(|(_, sum)| sum).sum();
-        let oldest = self.samples.front().map_or(now_ms, |(began, _)| *began);
-        let elapsed = now_ms - oldest;
-        let missing = (SAMPLES as i64 - 1 - elapsed / SAMPLE_MS).max(0);
-        let window_ms = (elapsed + missing * SAMPLE_MS) as f64;
-        let rate = sum * 1000.0 / window_ms;
-        ((rate - limit) / limit * window_ms).max(0.0)
     }
 
-    fn is_idle(&self, now_ms: i64) -> bool {
-        let newest = self.samples.back().map_or(i64::MIN, |(began, _)| *began);
-        newest < now_ms - SAMPLES as i64 * SAMPLE_MS
+    fn of_mutations(config: &Config) -> Self {
+        Self {
+            samples: config.controller_quota_window_num,
+            sample_ms: i64::from(config.controller_quota_window_size_seconds) * 1000,
+        }
+    }
+
+    fn total_ms(self) -> i64 {
+        self.samples as i64 * self.sample_ms
     }
 }
 
@@ -66,19 +61,21 @@ impl Rate {
 #[derive(Debug)]
 pub struct ClientQuotas {
     view: Arc<View>,
-    rates: DashMap<(Quota, Owner), Mutex<Rate>>,
-    /// When idle rates were looked for, monotonic ms.
-    swept_ms: AtomicI64,
+    window: Window,
+    rates: Gauges<Rate>,
+    mutations: Gauges<Tokens>,
 }
 
 impl ClientQuotas {
     /// Hold clients to the quotas that this view shows.
     #[must_use]
-    pub fn new(view: Arc<View>) -> Self {
+    pub fn new(view: Arc<View>, config: &Config) -> Self {
+        let window = Window::of(config);
         Self {
             view,
-            rates: DashMap::new(),
-            swept_ms: AtomicI64::new(i64::MIN),
+            window,
+            rates: Gauges::new(window),
+            mutations: Gauges::new(Window::of_mutations(config)),
         }
     }
 
@@ -86,27 +83,29 @@ impl ClientQuotas {
     /// there are quotas. Gives for how long, in ms, it has to be silent; 0 within its quota.
     #[must_use]
     pub fn produced(&self, client_id: Option<&str>, spent: impl FnOnce() -> (usize, i64)) -> i32 {
-        if !self.view.has_byte_quotas(false) {
+        if !self.view.has_quota(Quota::ProducerByteRate) {
             return 0;
         }
-        self.record(Quota::ProducerByteRate, client_id, spent())
+        let (bytes, now_ms) = spent();
+        to_ms(self.rate(Quota::ProducerByteRate, client_id, bytes as f64, now_ms))
     }
 
     /// A client fetched so many bytes at this time (monotonic ms), which is asked for only if
     /// there are quotas. Gives for how long, in ms, it has to be silent; 0 within its quota.
     #[must_use]
     pub fn fetched(&self, client_id: Option<&str>, spent: impl FnOnce() -> (usize, i64)) -> i32 {
-        if !self.view.has_byte_quotas(true) {
+        if !self.view.has_quota(Quota::ConsumerByteRate) {
             return 0;
         }
-        self.record(Quota::ConsumerByteRate, client_id, spent())
+        let (bytes, now_ms) = spent();
+        to_ms(self.rate(Quota::ConsumerByteRate, client_id, bytes as f64, now_ms))
     }
 
     /// The most bytes that one fetch of this client should give: what its quota allows in a whole
     /// window.
     #[must_use]
     pub fn fetch_bytes_max(&self, client_id: Option<&str>) -> usize {
-        if !self.view.has_byte_quotas(true) {
+        if !self.view.has_quota(Quota::ConsumerByteRate) {
             return usize::MAX;
         }
         let quotas = self.view.quotas();
@@ -115,133 +114,118 @@ impl ClientQuotas {
             ANONYMOUS,
             client_id.unwrap_or_default(),
         );
+        let seconds = (self.window.total_ms() - self.window.sample_ms).max(1000) as f64 / 1000.0;
         // A cast from a float saturates.
-        limit.map_or(usize::MAX, |(_, limit)| {
-            (limit.0 * (SAMPLES - 1) as f64) as usize
-        })
+        limit.map_or(usize::MAX, |(_, limit)| (limit.0 * seconds) as usize)
     }
 
-    fn record(&self, quota: Quota, client_id: Option<&str>, (bytes, now_ms): (usize, i64)) -> i32 {
+    /// Whether the time that requests take is to be measured. One load: asked for every request.
+    #[must_use]
+    pub fn measures_requests(&self) -> bool {
+        self.view.has_quota(Quota::RequestPercentage)
+    }
+
+    /// A client's request took a thread for so many microseconds, up to this time. Gives for how
+    /// long, in ms, the client has to be silent: one sample at most; 0 within its quota.
+    #[must_use]
+    pub fn worked(&self, client_id: Option<&str>, spent_us: u64, now_ms: i64) -> i32 {
+        let percent = spent_us as f64 * 100.0 / 1e6;
+        let throttle_ms = self.rate(Quota::RequestPercentage, client_id, percent, now_ms);
+        to_ms(throttle_ms.min(self.window.sample_ms as f64))
+    }
+
+    /// A client is about to make or delete so many partitions. A `strict` one that took too many
+    /// before may not.
+    ///
+    /// # Errors
+    /// For how long, in ms, the client has to be silent. Not strict, it may go on all the same.
+    pub fn mutates(
+        &self,
+        client_id: Option<&str>,
+        partitions: i32,
+        now_ms: i64,
+        strict: bool,
+    ) -> Result<(), i32> {
+        let amount = f64::from(partitions);
+        let taken = self.with_tokens(client_id, now_ms, |tokens, window, limit| {
+            tokens.take(window, amount, limit, now_ms, strict)
+        });
+        taken.unwrap_or(Ok(())).map_err(to_ms)
+    }
+
+    /// A client did not make or delete so many partitions after all.
+    pub fn put_back(&self, client_id: Option<&str>, partitions: i32, now_ms: i64) {
+        let amount = f64::from(partitions);
+        self.with_tokens(client_id, now_ms, |tokens, _, _| tokens.put_back(amount));
+    }
+
+    fn with_tokens<R>(
+        &self,
+        client_id: Option<&str>,
+        now_ms: i64,
+        read: impl FnOnce(&mut Tokens, Window, f64) -> R,
+    ) -> Option<R> {
+        let quota = Quota::ControllerMutationRate;
+        if !self.view.has_quota(quota) {
+            return None;
+        }
         let quotas = self.view.quotas();
         let client_id = client_id.unwrap_or_default();
-        let Some((owner, limit)) = quotas.limit(quota, ANONYMOUS, client_id) else {
-            return 0;
-        };
-        let mut key = (quota, held(owner, ANONYMOUS, client_id));
-        if self.rates.len() >= RATES_MAX
-            && !self.rates.contains_key(&key)
-            && !self.make_room(now_ms)
-        {
-            key.1 = owner.clone();
-        }
-        let rate = self.rates.entry(key).or_default();
-        let mut rate = rate
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        rate.record(bytes as f64, limit.0, now_ms).round() as i32
+        let (owner, Limit(limit)) = quotas.limit(quota, ANONYMOUS, client_id)?;
+        let client = held(owner, ANONYMOUS, client_id);
+        Some(
+            self.mutations
+                .with(quota, client, owner, now_ms, |tokens, window| {
+                    read(tokens, window, limit)
+                }),
+        )
     }
 
-    /// Forget the rates of clients of which nothing was heard lately, at most once a second: it
-    /// walks over all. Gives whether there is room for another.
-    fn make_room(&self, now_ms: i64) -> bool {
-        let swept_ms = self.swept_ms.load(Ordering::Relaxed);
-        let is_due = now_ms.saturating_sub(swept_ms) >= SAMPLE_MS;
-        let order = Ordering::Relaxed;
-        if is_due
-            && self
-                .swept_ms
-                .compare_exchange(swept_ms, now_ms, order, order)
-                .is_ok()
-        {
-            self.rates
-                .retain(|_, rate| rate.get_mut().is_ok_and(|rate| !rate.is_idle(now_ms)));
+    /// Somebody connected from this address. Gives for how long, in ms, the connection is to be
+    /// kept waiting before it is refused: one sample at most; 0 within the address's quota.
+    #[must_use]
+    pub fn connected(&self, ip: IpAddr, now_ms: i64) -> u64 {
+        let quota = Quota::ConnectionCreationRate;
+        if !self.view.has_quota(quota) {
+            return 0;
         }
-        self.rates.len() < RATES_MAX
+        let quotas = self.view.quotas();
+        let ip = ip.to_canonical();
+        let Some((owner, Limit(limit))) = quotas.limit_of_address(ip) else {
+            return 0;
+        };
+        let client = Owner::from([(Part::Ip, Some(ip.to_string().into()))]);
+        let throttle_ms = self
+            .rates
+            .with(quota, client, owner, now_ms, |rate, window| {
+                let throttle_ms = rate.record(window, 1.0, limit, now_ms);
+                if throttle_ms > 0.0 {
+                    // It will be refused.
+                    rate.take_back(1.0);
+                }
+                throttle_ms.min(window.sample_ms as f64)
+            });
+        throttle_ms.round() as u64
     }
+
+    fn rate(&self, quota: Quota, client_id: Option<&str>, amount: f64, now_ms: i64) -> f64 {
+        let quotas = self.view.quotas();
+        let client_id = client_id.unwrap_or_default();
+        let Some((owner, Limit(limit))) = quotas.limit(quota, ANONYMOUS, client_id) else {
+            return 0.0;
+        };
+        let client = held(owner, ANONYMOUS, client_id);
+        self.rates
+            .with(quota, client, owner, now_ms, |rate, window| {
+                rate.record(window, amount, limit, now_ms)
+            })
+    }
+}
+
+/// Whole milliseconds; a cast from a float saturates.
+fn to_ms(throttle_ms: f64) -> i32 {
+    throttle_ms.round() as i32
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::coordinator::catalog::client_quota::{self, Limit, Part};
-
-    #[test]
-    fn a_rate_is_that_of_ten_seconds_at_least() {
-        let mut rate = Rate::default();
-        // 10 s of the quota at once are within it.
-        assert_eq!(rate.record(1000.0, 100.0, 0), 0.0);
-        // 5 s more are half of the window too much.
-        assert_eq!(rate.record(500.0, 100.0, 0), 5000.0);
-        // At the end of that time the window has grown to 10 s, which began at 0.
-        assert_eq!(rate.record(0.0, 100.0, 5000), 5000.0);
-        // What is older than eleven samples is forgotten.
-        assert_eq!(rate.record(0.0, 100.0, 16_001), 0.0);
-        assert!(!rate.is_idle(20_000) && rate.is_idle(40_000));
-    }
-
-    fn quotas(owner: Owner, quota: Quota, limit: f64) -> ClientQuotas {
-        let view = Arc::new(View::default());
-        let mut all = client_quota::ClientQuotas::default();
-        all.put(&owner, &[(quota, Limit(limit))].into());
-        view.put_quotas(Arc::new(all));
-        ClientQuotas::new(view)
-    }
-
-    #[test]
-    fn clients_of_a_default_quota_have_a_rate_each() {
-        let owner = Owner::from([(Part::ClientId, None)]);
-        let quotas = quotas(owner, Quota::ProducerByteRate, 100.0);
-        assert_eq!(quotas.produced(Some("a"), || (2000, 0)), 10_000);
-        assert_eq!(quotas.produced(Some("b"), || (1000, 0)), 0);
-        assert_eq!(quotas.produced(None, || (1000, 0)), 0);
-        assert_eq!(quotas.produced(Some("a"), || (0, 0)), 10_000);
-        let unasked = || -> (usize, i64) { panic!("there is no quota of that") };
-        assert_eq!(quotas.fetched(Some("a"), unasked), 0);
-        assert_eq!(quotas.fetch_bytes_max(Some("a")), usize::MAX);
-    }
-
-    #[test]
-    fn all_clients_of_a_user_share_a_rate() {
-        let owner = Owner::from([(Part::User, Some(ANONYMOUS.into()))]);
-        let quotas = quotas(owner, Quota::ConsumerByteRate, 100.0);
-        assert_eq!(quotas.fetched(Some("a"), || (1000, 0)), 0);
-        assert_eq!(quotas.fetched(Some("b"), || (1000, 0)), 10_000);
-        assert_eq!(quotas.fetch_bytes_max(Some("c")), 1000);
-    }
-
-    #[test]
-    fn clients_beyond_the_limit_share_the_rate_of_their_quota() {
-        let owner = Owner::from([(Part::ClientId, None)]);
-        let quotas = quotas(owner, Quota::ProducerByteRate, 100.0);
-        let key = |name: &str| {
-            let owner = Owner::from([(Part::ClientId, Some(name.into()))]);
-            (Quota::ProducerByteRate, owner)
-        };
-        for number in 0..RATES_MAX {
-            let mut rate = Rate::default();
-            rate.record(1.0, 100.0, 0);
-            quotas.rates.insert(key(&number.to_string()), rate.into());
-        }
-        assert_eq!(quotas.produced(Some("a"), || (1000, 0)), 0);
-        assert_eq!(quotas.produced(Some("b"), || (1000, 0)), 10_000);
-        assert_eq!(quotas.produced(Some("7"), || (999, 0)), 0, "it has its own");
-        assert_eq!(quotas.rates.len(), RATES_MAX + 1);
-        // Those of which nothing is heard any more make room.
-        assert_eq!(quotas.produced(Some("a"), || (1000, 20_000)), 0);
-        assert_eq!(quotas.produced(Some("b"), || (1000, 20_000)), 0);
-        assert_eq!(quotas.rates.len(), 2);
-    }
-
-    #[test]
-    fn a_long_name_is_not_kept_whole() {
-        let owner = Owner::from([(Part::ClientId, None)]);
-        let quotas = quotas(owner, Quota::ProducerByteRate, 100.0);
-        let name = "ä".repeat(16_000);
-        assert_eq!(quotas.produced(Some(&name), || (2000, 0)), 10_000);
-        let kept = quotas.rates.iter().map(|rate| {
-            let (_, owner) = rate.key();
-            owner.values().flatten().map(|name| name.len()).sum()
-        });
-        assert_eq!(kept.collect::<Vec<usize>>(), [254], "whole letters");
-    }
-}
+mod tests;

@@ -36,6 +36,8 @@ pub enum Rejection {
     MaxConnections,
     /// `max.connections.per.ip` is reached.
     MaxConnectionsPerIp,
+    /// The address is above its quota `connection_creation_rate`.
+    ConnectionRate,
     /// The system has no file descriptors left.
     NoDescriptors,
     /// A frame that does not parse (NET-4).
@@ -54,9 +56,10 @@ pub enum Rejection {
 
 impl Rejection {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::MaxConnections,
         Self::MaxConnectionsPerIp,
+        Self::ConnectionRate,
         Self::NoDescriptors,
         Self::Malformed,
         Self::FrameTooLarge,
@@ -72,6 +75,7 @@ impl Rejection {
         match self {
             Self::MaxConnections => "max_connections",
             Self::MaxConnectionsPerIp => "max_connections_per_ip",
+            Self::ConnectionRate => "connection_rate",
             Self::NoDescriptors => "no_descriptors",
             Self::Malformed => "malformed",
             Self::FrameTooLarge => "frame_too_large",

@@ -3,6 +3,8 @@
 //! The number in the request is the one afterwards, and must be above the one before. The answer
 //! goes out when the partitions are durable and can be written to.
 //! - v2: flexible
+//! - v3: THROTTLING_QUOTA_EXCEEDED above the client's quota of partitions (KIP-599); before, the
+//!   client is only told to be silent
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -13,6 +15,7 @@ use ratel_protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse
 use ratel_protocol::{ApiKey, ErrorCode};
 use ratel_storage::TopicId;
 
+use super::mutations::Mutations;
 use super::{Api, Context, Later};
 use crate::error::Refusal;
 
@@ -29,10 +32,16 @@ impl Api for CreatePartitions {
             *counts.entry(&topic.name).or_default() += 1;
         }
         let mut wanted = Vec::new();
+        let mut mutations = Mutations::new(&cx, 3);
         let mut results = Vec::with_capacity(request.topics.len());
         for topic in &request.topics {
             let outcome = match counts.get_mut(&topic.name).map(std::mem::take) {
-                Some(1) => check(&cx, topic),
+                Some(1) => check(&cx, topic).and_then(|(id, had)| {
+                    // The catalog refuses what takes partitions away.
+                    let more = topic.count.saturating_sub(had).max(0);
+                    mutations.take(&cx, more)?;
+                    Ok((id, topic.count))
+                }),
                 Some(0) | None => continue,
                 Some(_) => Err(Refusal::new(
                     ErrorCode::InvalidRequest,
@@ -46,7 +55,9 @@ impl Api for CreatePartitions {
         }
         let grown = cx.broker.catalog.grow(wanted, request.validate_only);
         Later::wait(async move {
-            let mut grown = grown.await.into_iter();
+            let grown = grown.await;
+            let throttle_ms = mutations.settle(&cx, &grown);
+            let mut grown = grown.into_iter();
             let results = results.into_iter().map(|(name, refused)| {
                 let result = CreatePartitionsTopicResult::default().with_name(name);
                 let missing = || Err(ErrorCode::UnknownServerError.into());
@@ -57,16 +68,20 @@ impl Api for CreatePartitions {
                         .with_error_message(refusal.message),
                 }
             });
-            cx.answer(&CreatePartitionsResponse::default().with_results(results.collect()))
+            let response = CreatePartitionsResponse::default()
+                .with_throttle_time_ms(throttle_ms)
+                .with_results(results.collect());
+            cx.answer(&response)
         })
     }
 }
 
+/// The topic's id, and how many partitions it has.
 fn check(cx: &Context, asked: &CreatePartitionsTopic) -> Result<(TopicId, i32), Refusal> {
     let topic = cx.broker.catalog.view.topic(&asked.name);
     let topic = topic.ok_or_else(|| Refusal::unknown_topic(&asked.name))?;
     let Some(assignments) = &asked.assignments else {
-        return Ok((topic.id, asked.count));
+        return Ok((topic.id, topic.partitions));
     };
     let node_id = cx.broker.config.node_id;
     let misplaced =
@@ -80,7 +95,7 @@ fn check(cx: &Context, asked: &CreatePartitionsTopic) -> Result<(TopicId, i32), 
     }
     let here = |ids: &[ratel_protocol::messages::BrokerId]| matches!(ids, [id] if id.0 == node_id);
     match assignments.iter().all(|to| here(&to.broker_ids)) {
-        true => Ok((topic.id, asked.count)),
+        true => Ok((topic.id, topic.partitions)),
         false => misplaced(format!(
             "Each partition must be assigned to broker {node_id}, the only one."
         )),

@@ -2,9 +2,11 @@
 //!
 //! The answer goes out when the topics are durable and can be written to. `validate_only` makes
 //! nothing and answers as if it had. One server is one replica: a larger replication factor is
-//! refused, unless `replication.factor.clamp` is on.
+//! refused, unless `replication.factor.clamp` is on. Partitions count towards the client's quota of
+//! them (KIP-599).
 //! - v4: -1 partitions or replicas stand for the broker's defaults (taken in every version)
 //! - v5: flexible; the answer holds partitions, replicas and configuration
+//! - v6: THROTTLING_QUOTA_EXCEEDED above the quota; before, the client is only told to be silent
 //! - v7: the answer holds the topic's id
 
 use std::collections::{BTreeMap, HashMap};
@@ -18,6 +20,7 @@ use ratel_protocol::messages::create_topics_response::{
 use ratel_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse, TopicName};
 use ratel_protocol::{ApiKey, ErrorCode, StrBytes};
 
+use super::mutations::Mutations;
 use super::{Api, Context, Later};
 use crate::catalog::fresh_id;
 use crate::coordinator::catalog::config_key::ShownDefaults;
@@ -40,10 +43,14 @@ impl Api for CreateTopics {
         }
         let mut results = Vec::with_capacity(request.topics.len());
         let mut wanted = Vec::new();
+        let mut mutations = Mutations::new(&cx, 6);
         for topic in &request.topics {
             // Of a name that stands there twice, one answer goes back.
             let outcome = match counts.get_mut(&topic.name).map(std::mem::take) {
-                Some(1) => new_topic(&cx, topic),
+                Some(1) => new_topic(&cx, topic).and_then(|new| {
+                    mutations.take(&cx, new.partitions)?;
+                    Ok(new)
+                }),
                 Some(0) | None => continue,
                 Some(_) => Err(Refusal::new(
                     ErrorCode::InvalidRequest,
@@ -57,7 +64,9 @@ impl Api for CreateTopics {
         }
         let created = cx.broker.catalog.create(wanted, request.validate_only);
         Later::wait(async move {
-            let mut created = created.await.into_iter();
+            let created = created.await;
+            let throttle_ms = mutations.settle(&cx, &created);
+            let mut created = created.into_iter();
             let defaults = ShownDefaults::new(&TOPICS, &cx.broker.catalog.brokers());
             let topics = results.into_iter().map(|(name, refused)| match refused {
                 Some(refusal) => refused_result(name, refusal),
@@ -67,7 +76,10 @@ impl Api for CreateTopics {
                     None => refused_result(name, ErrorCode::UnknownServerError.into()),
                 },
             });
-            cx.answer(&CreateTopicsResponse::default().with_topics(topics.collect()))
+            let response = CreateTopicsResponse::default()
+                .with_throttle_time_ms(throttle_ms)
+                .with_topics(topics.collect());
+            cx.answer(&response)
         })
     }
 }

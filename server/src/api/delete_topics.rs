@@ -4,11 +4,13 @@
 //! name made afterwards has another id and begins at offset 0.
 //! - v3: TOPIC_DELETION_DISABLED where `delete.topic.enable` is off, INVALID_REQUEST before
 //! - v4: flexible
-//! - v5: the answer explains refusals
+//! - v5: the answer explains refusals; THROTTLING_QUOTA_EXCEEDED above the client's quota of
+//!   partitions (KIP-599), before which it is only told to be silent
 //! - v6: by name or by id, one of them
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use ratel_protocol::messages::delete_topics_request::DeleteTopicState;
 use ratel_protocol::messages::delete_topics_response::DeletableTopicResult;
@@ -16,7 +18,9 @@ use ratel_protocol::messages::{DeleteTopicsRequest, DeleteTopicsResponse, TopicN
 use ratel_protocol::{ApiKey, ErrorCode, StrBytes};
 use ratel_storage::TopicId;
 
+use super::mutations::Mutations;
 use super::{Api, Context, Later};
+use crate::coordinator::catalog::Topic;
 use crate::error::Refusal;
 
 pub struct DeleteTopics;
@@ -32,16 +36,17 @@ impl Api for DeleteTopics {
         let asked: Vec<_> = request.topics.into_iter().chain(by_name).collect();
         let found: Vec<_> = asked.iter().map(|topic| find(&cx, topic)).collect();
         let mut counts: HashMap<TopicId, usize> = HashMap::new();
-        for (id, _) in found.iter().flatten() {
-            *counts.entry(*id).or_default() += 1;
+        for topic in found.iter().flatten() {
+            *counts.entry(topic.id).or_default() += 1;
         }
         let mut wanted = Vec::new();
+        let mut mutations = Mutations::new(&cx, 5);
         let mut refused = Vec::with_capacity(found.len());
         for found in &found {
             refused.push(match found {
-                Ok((id, _)) if counts.get(id) == Some(&1) => {
-                    wanted.push(*id);
-                    None
+                Ok(topic) if counts.get(&topic.id) == Some(&1) => {
+                    let taken = mutations.take(&cx, topic.partitions);
+                    taken.map(|()| wanted.push(topic.id)).err()
                 }
                 Ok(_) => Some(Refusal::new(
                     ErrorCode::InvalidRequest,
@@ -52,18 +57,23 @@ impl Api for DeleteTopics {
         }
         let deleted = cx.broker.catalog.delete(wanted);
         Later::wait(async move {
-            let mut deleted = deleted.await.into_iter();
+            let deleted = deleted.await;
+            let throttle_ms = mutations.settle(&cx, &deleted);
+            let mut deleted = deleted.into_iter();
             let rows = asked.into_iter().zip(found).zip(refused);
             let responses = rows.map(|((asked, found), refused)| {
                 let refusal = refused.or_else(|| deleted.next().and_then(Result::err));
                 result(asked, found.ok(), refusal)
             });
-            cx.answer(&DeleteTopicsResponse::default().with_responses(responses.collect()))
+            let response = DeleteTopicsResponse::default()
+                .with_throttle_time_ms(throttle_ms)
+                .with_responses(responses.collect());
+            cx.answer(&response)
         })
     }
 }
 
-fn find(cx: &Context, asked: &DeleteTopicState) -> Result<(TopicId, StrBytes), Refusal> {
+fn find(cx: &Context, asked: &DeleteTopicState) -> Result<Arc<Topic>, Refusal> {
     if !cx.broker.config.delete_topic_enable {
         return Err(Refusal::new(
             if cx.version < 3 {
@@ -75,31 +85,31 @@ fn find(cx: &Context, asked: &DeleteTopicState) -> Result<(TopicId, StrBytes), R
         ));
     }
     let view = &cx.broker.catalog.view;
-    let topic = match (&asked.name, asked.topic_id) {
-        (Some(name), id) if id.is_nil() => view
-            .topic(name)
-            .ok_or_else(|| Refusal::unknown_topic(name))?,
+    match (&asked.name, asked.topic_id) {
+        (Some(name), id) if id.is_nil() => {
+            view.topic(name).ok_or_else(|| Refusal::unknown_topic(name))
+        }
         (None, id) if !id.is_nil() => view
             .topic_by_id(id)
-            .ok_or_else(|| Refusal::unknown_topic_id(id))?,
-        _ => {
-            return Err(Refusal::new(
-                ErrorCode::InvalidRequest,
-                "A topic is deleted by its name or by its id, one of the two.",
-            ));
-        }
-    };
-    Ok((topic.id, StrBytes::from_string(topic.name.to_string())))
+            .ok_or_else(|| Refusal::unknown_topic_id(id)),
+        _ => Err(Refusal::new(
+            ErrorCode::InvalidRequest,
+            "A topic is deleted by its name or by its id, one of the two.",
+        )),
+    }
 }
 
 fn result(
     asked: DeleteTopicState,
-    found: Option<(TopicId, StrBytes)>,
+    found: Option<Arc<Topic>>,
     refusal: Option<Refusal>,
 ) -> DeletableTopicResult {
     let by_name = asked.name.is_some();
     let (id, name) = match found {
-        Some((id, name)) => (id, Some(TopicName(name))),
+        Some(topic) => {
+            let name = StrBytes::from_string(topic.name.to_string());
+            (topic.id, Some(TopicName(name)))
+        }
         None => (asked.topic_id, asked.name),
     };
     let result = DeletableTopicResult::default()

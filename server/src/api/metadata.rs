@@ -147,6 +147,14 @@ fn look_up(
     if !may_create || is_foreign {
         return Lookup::Done(Err(ErrorCode::UnknownTopicOrPartition));
     }
+    // Above the client's quota of partitions the topic is not there yet, and the client asks again.
+    let quotas = &cx.broker.client_quotas;
+    let partitions = cx.broker.catalog.brokers().effective().num_partitions;
+    let now_ms = cx.received.monotonic_ms;
+    let taken = quotas.mutates(cx.client_id.as_deref(), partitions, now_ms, true);
+    if taken.is_err() {
+        return Lookup::Done(Err(ErrorCode::UnknownTopicOrPartition));
+    }
     Lookup::Created(cx.broker.catalog.create_automatically(name))
 }
 

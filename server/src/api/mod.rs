@@ -269,6 +269,7 @@ mod list_offsets;
 mod list_partition_reassignments;
 mod list_transactions;
 mod metadata;
+mod mutations;
 mod offset_commit;
 mod offset_delete;
 mod offset_fetch;

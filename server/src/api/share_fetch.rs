@@ -11,7 +11,8 @@
 //! are whole batches, of which `AcquiredRecords` says what is leased, in ranges of about
 //! `batch_size`. `max_records` is for all partitions together; partitions take turns at being
 //! first. A request without a place for a new session is answered (SHARE_SESSION_LIMIT_REACHED)
-//! only after `max_wait_ms`.
+//! only after `max_wait_ms`. Records count towards the client's quota of bytes fetched, as in Fetch
+//! (KIP-219).
 //! - v2: acquire mode 1 keeps `max_records` exactly (KIP-1206); a request that renews leases
 //!   asks for no records (KIP-1222)
 
@@ -81,7 +82,10 @@ fn terms(cx: &Context, request: &ShareFetchRequest) -> Result<Terms, ErrorCode> 
         return Err(ErrorCode::InvalidRequest);
     }
     let size = |limit: i32| usize::try_from(limit).unwrap_or(0);
-    let max_bytes = size(request.max_bytes).min(cx.broker.config.fetch_max_bytes);
+    let quotas = &cx.broker.client_quotas;
+    let max_bytes = size(request.max_bytes)
+        .min(cx.broker.config.fetch_max_bytes)
+        .min(quotas.fetch_bytes_max(cx.client_id.as_deref()));
     let wait_ms = request.max_wait_ms.max(0);
     Ok(Terms {
         mode,
@@ -191,8 +195,14 @@ async fn fetch(
         cx.count_error(line.code);
         cx.count_error(line.acknowledge_code);
     }
+    let quotas = &cx.broker.client_quotas;
+    let throttle_ms = cx.mute(quotas.fetched(cx.client_id.as_deref(), || {
+        let bytes = lines.iter().map(Line::bytes).sum();
+        (bytes, cx.broker.clock.now().monotonic_ms)
+    }));
     let head = Head {
         code: 0,
+        throttle_ms,
         lock_timeout_ms: share_acks::lock_timeout_ms(&cx, &key.group),
     };
     response::frame(cx.version, cx.correlation_id, &head, &lines)
@@ -202,6 +212,7 @@ fn refuse(cx: &Context, code: ErrorCode) -> Answer {
     cx.count_error(code.code());
     let head = Head {
         code: code.code(),
+        throttle_ms: 0,
         lock_timeout_ms: 0,
     };
     response::frame(cx.version, cx.correlation_id, &head, &[])

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use ratel_protocol::schema::answers::check_answer;
+use ratel_protocol::schema::answers::read_answer;
 use ratel_protocol::schema::generate::{self, Random};
+use ratel_protocol::throttle;
 use ratel_storage::{Durability, Origin};
 
 use super::testing::{Bench, NOW_MS, answer, batch};
@@ -44,8 +45,38 @@ async fn ask(bench: &Bench, route: &'static Route, version: i16, seed: u64) -> R
         Err(_) => Ok(()),
         Ok(answer) => match bytes(answer) {
             None => Ok(()),
-            Some(frame) => check_answer(route.key, version, 7, frame),
+            Some(frame) => {
+                let said = read_answer(route.key, version, 7, frame.clone())?;
+                check_throttle(route, version, frame, &format!("{said:?}"))
+            }
         },
+    }
+}
+
+/// An answer whose throttle time is raised says that, and else what it said before.
+fn check_throttle(route: &Route, version: i16, answer: Bytes, said: &str) -> Result<(), String> {
+    const THROTTLE_MS: i32 = 0x0123_4567;
+    let length = i32::try_from(answer.len()).map_err(|error| error.to_string())?;
+    let mut frame = [&length.to_be_bytes()[..], &answer].concat();
+    let raised = throttle::raise(route.key, version, &mut frame, THROTTLE_MS);
+    let now = Bytes::from(frame).slice(4..);
+    let now = format!("{:?}", read_answer(route.key, version, 7, now)?);
+    // Versions that cannot say it are read as if they said 0.
+    let expected = match raised {
+        true => said.replacen(
+            "throttle_time_ms: 0",
+            &format!("throttle_time_ms: {THROTTLE_MS}"),
+            1,
+        ),
+        false => said.to_owned(),
+    };
+    if now != expected {
+        return Err(format!("raised, it says {now} and not {expected}"));
+    }
+    let newest = version == route.version_max;
+    match raised || !newest || !said.contains("throttle_time_ms") {
+        true => Ok(()),
+        false => Err("its throttle time cannot be raised".to_owned()),
     }
 }
 

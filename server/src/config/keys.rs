@@ -141,6 +141,21 @@ keys! {
     max_connections: usize = 100_000, "max.connections", at_least(1), dynamic();
     /// Connections from one address at most.
     max_connections_per_ip: usize = 100_000, "max.connections.per.ip", dynamic();
+    /// New connections a second at most, on average over a window of quotas; what comes faster
+    /// waits to be accepted.
+    max_connection_creation_rate: i32 = 2_147_483_647, "max.connection.creation.rate",
+        at_least(1), dynamic();
+    /// Samples in the window over which a client's rates are measured and held against its quotas.
+    quota_window_num: usize = 11, "quota.window.num", at_least(1);
+    /// How long each of these samples is, in seconds. No request's time and no connection is
+    /// answered with a longer wait than one.
+    quota_window_size_seconds: i32 = 1, "quota.window.size.seconds", at_least(1);
+    /// Samples in the window of quotas of partitions made and deleted: a whole window's may be made
+    /// at once.
+    controller_quota_window_num: usize = 11, "controller.quota.window.num", at_least(1);
+    /// How long each of these samples is, in seconds.
+    controller_quota_window_size_seconds: i32 = 1, "controller.quota.window.size.seconds",
+        at_least(1);
     /// A connection on which nothing came for this long is closed.
     connections_max_idle_ms: u64 = 600_000, "connections.max.idle.ms", at_least(1);
     /// A request that began to arrive must be whole within this time.

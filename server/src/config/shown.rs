@@ -45,7 +45,7 @@ const CLUSTER: &str = "Of Kafka's controllers and replicas; one server has neith
 const TRANSACTIONS: &str =
     "Of transactions: one server keeps one replica, and has no two-phase commit.";
 const GROUPS: &str = "Of consumer groups; nothing here depends on it.";
-const SHARES: &str = "Of share groups, which are not there yet.";
+const SHARES: &str = "Of share groups; nothing here depends on it.";
 const STREAMS: &str = "Of streams groups, which are not there yet.";
 
 /// Keys that are shown with Kafka's defaults and change nothing.
@@ -204,7 +204,6 @@ const IGNORED: &[&str] = &[
     "log.flush.offset.checkpoint.interval.ms",
     "log.flush.start.offset.checkpoint.interval.ms",
     "log.initial.task.delay.ms",
-    "max.connection.creation.rate",
     "max.connections.per.ip.overrides",
     "num.replica.alter.log.dirs.threads",
     "offsets.load.buffer.size",

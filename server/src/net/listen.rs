@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
@@ -16,6 +17,7 @@ use tokio::time::{sleep, timeout};
 use super::{Router, Session, connection, down};
 use crate::api;
 use crate::broker::Broker;
+use crate::client_quotas::{Rate, Window};
 use crate::config::Config;
 use crate::metrics::{ConnectionGuard, Rejection};
 use crate::quota::Budget;
@@ -26,6 +28,12 @@ const BACKLOG: u32 = 4096;
 /// How long to wait after a failed accept; doubled up to the maximum while it goes on.
 const PAUSE_MIN: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// A connection on which nothing moves is asked for a sign of life after so long, so often, and is
+/// over if none comes: two minutes in all. Nothing else tells of a client that is gone without a
+/// word while it is not read from.
+const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(60);
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
+const KEEP_ALIVE_PROBES: u32 = 4;
 
 /// The sizes of a connection's buffers in bytes, which Linux doubles for its own use; one that is
 /// `None` is sized by the system.
@@ -57,13 +65,17 @@ pub fn bind(addr: SocketAddr, buffers: Buffers) -> io::Result<TcpListener> {
         TcpSocket::new_v6()?
     };
     socket.set_reuseaddr(true)?;
-    // What is accepted inherits them, and the window that a handshake offers fits them.
+    // What is accepted inherits all this, and the window that a handshake offers fits it.
     if let Some(bytes) = buffers.send {
         socket.set_send_buffer_size(bytes.get())?;
     }
     if let Some(bytes) = buffers.receive {
         socket.set_recv_buffer_size(bytes.get())?;
     }
+    sockopt::set_socket_keepalive(&socket, true)?;
+    sockopt::set_tcp_keepidle(&socket, KEEP_ALIVE_IDLE)?;
+    sockopt::set_tcp_keepintvl(&socket, KEEP_ALIVE_INTERVAL)?;
+    sockopt::set_tcp_keepcnt(&socket, KEEP_ALIVE_PROBES)?;
     socket.bind(addr)?;
     socket.listen(BACKLOG)
 }
@@ -77,6 +89,8 @@ pub struct Network {
     shutdown: watch::Receiver<bool>,
     /// Connections until now: each gets its number from here.
     connections: AtomicU64,
+    /// New connections, held against `max.connection.creation.rate`.
+    accepted: Mutex<Rate>,
 }
 
 impl Network {
@@ -90,6 +104,7 @@ impl Network {
             router: api::route,
             shutdown,
             connections: AtomicU64::new(0),
+            accepted: Mutex::default(),
         }
     }
 
@@ -117,6 +132,8 @@ impl Network {
                 accepted = listener.accept() => match accepted {
                     Ok((stream, peer)) => {
                         pause = PAUSE_MIN;
+                        // Those behind it wait, too: in the backlog.
+                        sleep(self.pace()).await;
                         self.open(&mut connections, stream, peer, &name);
                     }
                     Err(error) => pause = self.refused(&error, pause).await,
@@ -159,6 +176,12 @@ impl Network {
                 return;
             }
         };
+        let now_ms = self.broker.clock.now().monotonic_ms;
+        let wait_ms = self.broker.client_quotas.connected(peer.ip(), now_ms);
+        if wait_ms > 0 {
+            self.turn_away(connections, stream, permit, wait_ms);
+            return;
+        }
         // Fails only if the client is gone again.
         let (Ok(local), Ok(())) = (stream.local_addr(), stream.set_nodelay(true)) else {
             return;
@@ -184,6 +207,45 @@ impl Network {
             let _end = end;
             connection::run(stream, session, broker, budget, router, shutdown).await;
             drop(permit);
+        });
+    }
+
+    /// How long a connection that was just accepted has to wait for those before it, at most a
+    /// sample of the window (KIP-612).
+    fn pace(&self) -> Duration {
+        let brokers = self.broker.catalog.brokers();
+        let limit = brokers.effective().max_connection_creation_rate;
+        if limit == i32::MAX {
+            return Duration::ZERO;
+        }
+        let window = Window::of(&self.broker.config);
+        let now_ms = self.broker.clock.now().monotonic_ms;
+        let wait_ms = self.accepted().record(window, 1.0, limit.into(), now_ms);
+        Duration::from_millis(wait_ms.min(window.sample_ms as f64).round() as u64)
+    }
+
+    fn accepted(&self) -> std::sync::MutexGuard<'_, Rate> {
+        self.accepted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Close a connection from an address above its quota, but not at once: a client that is
+    /// refused comes again. Until then it keeps its place among the connections (KIP-612).
+    fn turn_away(
+        &self,
+        connections: &mut JoinSet<()>,
+        stream: TcpStream,
+        permit: Permit,
+        wait_ms: u64,
+    ) {
+        self.broker.metrics.rejected(Rejection::ConnectionRate);
+        self.accepted().take_back(1.0);
+        let mut shutdown = self.shutdown.clone();
+        connections.spawn(async move {
+            tokio::select! {
+                () = sleep(Duration::from_millis(wait_ms)) => {}
+                () = down(&mut shutdown) => {}
+            }
+            drop((stream, permit));
         });
     }
 

@@ -4,6 +4,7 @@
 //! listen.rs      accept -> one task per connection, counted and bounded
 //! connection.rs  the task: two halves that take turns
 //! reader.rs        socket -> frames -> handlers, in order; yields what will be the answer
+//! request_time.rs    the time that handlers take, where somebody has a quota of it
 //! writer.rs        answers, in the order of their requests -> socket
 //! ```
 //!
@@ -15,6 +16,7 @@ mod listen;
 mod page_cache;
 mod patience;
 mod reader;
+mod request_time;
 mod session;
 mod writer;
 

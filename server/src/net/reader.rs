@@ -25,7 +25,7 @@ use tokio::time::sleep;
 
 use super::patience::Patience;
 use super::writer::Queued;
-use super::{Closed, Router, Session};
+use super::{Closed, Router, Session, request_time};
 use crate::api::{self, Answer, Context, Handling, Later};
 use crate::broker::Broker;
 use crate::clock::Timestamp;
@@ -266,7 +266,7 @@ impl<'a> Reader<'a> {
             key: route.key,
             read_us,
             charge,
-            handling: route.handle(context, frame),
+            handling: request_time::measured(context, |cx| route.handle(cx, frame)),
         });
         Ok(None)
     }

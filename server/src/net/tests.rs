@@ -27,6 +27,8 @@ use crate::config::{self, Config};
 use crate::metrics::Rejection;
 use crate::quota::SMALL_BYTES;
 
+mod quotas;
+
 /// The ports of servers, one for each parked future that lives.
 static PARKED: Mutex<Vec<u16>> = Mutex::new(Vec::new());
 
@@ -48,7 +50,8 @@ impl Drop for Parked {
 }
 
 /// Obeys the group id: `park <ms>`, `mute <ms>`, `mute-later <ms>` (for an hour), `age` (answered
-/// with how long ago the request was read, in ms), `panic`, `nothing`, `close`, `big <bytes>`,
+/// with how long ago the request was read, in ms), `work <ms>`, `work-later <ms>`, `panic`,
+/// `nothing`, `close`, `big <bytes>`,
 /// `file <bytes>`, `memory <bytes>`;
 /// anything else is answered at once with the request's generation as error code.
 struct Obedient;
@@ -87,6 +90,14 @@ impl Api for Obedient {
                 let age_ms = i16::try_from(now_ms - cx.received.monotonic_ms);
                 cx.ready(&body.with_error_code(age_ms.expect("small")))
             }
+            "work" => {
+                std::thread::sleep(Duration::from_millis(number));
+                cx.ready(&body)
+            }
+            "work-later" => Later::wait(async move {
+                std::thread::sleep(Duration::from_millis(number));
+                cx.answer(&body)
+            }),
             "panic" => panic!("asked for"),
             "nothing" => Later::Ready(Answer::Nothing),
             "close" => Later::Ready(Answer::Close),

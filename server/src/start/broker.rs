@@ -76,7 +76,7 @@ pub(super) async fn open(
     Ok(Arc::new(Broker {
         transactions,
         shares,
-        client_quotas: ClientQuotas::new(catalog.view.clone()),
+        client_quotas: ClientQuotas::new(catalog.view.clone(), &config),
         redrives,
         share_sessions,
         config,

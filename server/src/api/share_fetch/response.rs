@@ -13,6 +13,8 @@ use crate::coordinator::share::Acquired;
 pub(super) struct Head {
     /// The error of the whole request.
     pub code: i16,
+    /// For how long the client has to be silent, ms.
+    pub throttle_ms: i32,
     /// How long the leases last, ms.
     pub lock_timeout_ms: i32,
 }
@@ -57,7 +59,7 @@ impl Line {
 /// the same.
 pub(super) fn frame(version: i16, correlation_id: i32, head: &Head, lines: &[Line]) -> Answer {
     let mut out = Pieces::begin(ApiKey::ShareFetch, version, correlation_id);
-    out.buffer.put_i32(0); // throttle_time_ms
+    out.buffer.put_i32(head.throttle_ms);
     out.buffer.put_i16(head.code);
     out.buffer.put_u8(0); // error_message
     out.buffer.put_i32(head.lock_timeout_ms);

@@ -56,16 +56,17 @@ pub enum Quota {
     ProducerByteRate,
     /// Bytes of answers to Fetch a second.
     ConsumerByteRate,
-    /// Part of a thread's time, in percent. Kept, but not acted upon.
+    /// Part of a thread's time, in percent.
     RequestPercentage,
-    /// Partitions made and deleted a second. Kept, but not acted upon.
+    /// Partitions made and deleted a second.
     ControllerMutationRate,
-    /// New connections a second from an address. Kept, but not acted upon.
+    /// New connections a second from an address.
     ConnectionCreationRate,
 }
 
 impl Quota {
-    const ALL: [Self; 5] = [
+    /// All of them.
+    pub const ALL: [Self; 5] = [
         Self::ProducerByteRate,
         Self::ConsumerByteRate,
         Self::RequestPercentage,
@@ -203,6 +204,17 @@ impl ClientQuotas {
         None
     }
 
+    /// The quota of new connections that counts for an address, and whose it is.
+    #[must_use]
+    pub fn limit_of_address(&self, ip: IpAddr) -> Option<(&Owner, Limit)> {
+        let names = [Some(Arc::from(ip.to_string())), None];
+        names.into_iter().find_map(|name| {
+            let owner = Owner::from([(Part::Ip, name)]);
+            let (owner, limits) = self.owners.get_key_value(&owner)?;
+            Some((owner, *limits.get(&Quota::ConnectionCreationRate)?))
+        })
+    }
+
     /// What a change makes of an owner's quotas.
     ///
     /// # Errors
@@ -269,12 +281,13 @@ fn owner(parts: &[(String, Option<String>)]) -> Result<Owner, Refusal> {
             Some(name) if name.len() > NAME_BYTES_MAX => {
                 return invalid(format!("The name is longer than {NAME_BYTES_MAX} bytes."));
             }
-            Some(name) if part == Part::Ip && name.parse::<IpAddr>().is_err() => {
-                return invalid(format!("{} is not an address.", cut(name)));
-            }
             _ => {}
         }
-        owner.insert(part, name.as_deref().map(Arc::from));
+        let name = match (name.as_deref(), part) {
+            (Some(name), Part::Ip) => Some(address(name)?.into()),
+            (name, _) => name.map(Arc::from),
+        };
+        owner.insert(part, name);
     }
     if owner.is_empty() {
         return invalid("A quota belongs to somebody: a user, client-id or ip.");
@@ -283,6 +296,14 @@ fn owner(parts: &[(String, Option<String>)]) -> Result<Owner, Refusal> {
         return invalid("A quota of an address is not one of a user or client-id, too.");
     }
     Ok(owner)
+}
+
+/// An address as it is compared with those of clients, however it was written.
+fn address(name: &str) -> Result<String, Refusal> {
+    match name.parse::<IpAddr>() {
+        Ok(ip) => Ok(ip.to_canonical().to_string()),
+        Err(_) => invalid(format!("{} is not an address.", cut(name))),
+    }
 }
 
 fn invalid<T>(message: impl Into<String>) -> Result<T, Refusal> {
@@ -406,5 +427,20 @@ mod tests {
             let change = change(&owner, &limits);
             ClientQuotas::default().changed(&change).expect("taken");
         }
+    }
+
+    #[test]
+    fn an_address_is_one_owner_however_it_is_written() {
+        let rate = |limit| [("connection_creation_rate", Some(limit))];
+        let quotas = with(&[
+            change(&[("ip", Some("0:0:0::1"))], &rate(1.0)),
+            change(&[("ip", Some("::1"))], &rate(2.0)),
+            change(&[("ip", Some("::ffff:10.0.0.1"))], &rate(3.0)),
+        ]);
+        let owners = quotas
+            .owners()
+            .map(|(owner, _)| owner[&Part::Ip].as_deref());
+        let owners: Vec<_> = owners.collect();
+        assert_eq!(owners, [Some("10.0.0.1"), Some("::1")]);
     }
 }

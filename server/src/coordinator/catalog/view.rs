@@ -55,8 +55,8 @@ pub struct View {
     redrives: DashMap<i64, Arc<Job>>,
     quotas: ArcSwap<ClientQuotas>,
     subscriptions: ArcSwap<Subscriptions>,
-    /// Whether anybody has a quota of bytes produced, and of bytes fetched.
-    has_quotas: [AtomicBool; 2],
+    /// Whether anybody has a quota, by [`Quota`].
+    has_quotas: [AtomicBool; Quota::ALL.len()],
 }
 
 impl View {
@@ -170,19 +170,19 @@ impl View {
         self.subscriptions.store(subscriptions);
     }
 
-    /// Whether any client has a quota of bytes produced or, with `fetched`, of bytes fetched. One
-    /// load: asked for every request.
+    /// Whether anybody has a quota of this. One load: asked for every request.
     #[must_use]
-    pub fn has_byte_quotas(&self, fetched: bool) -> bool {
-        self.has_quotas[usize::from(fetched)].load(Ordering::Relaxed)
+    pub fn has_quota(&self, quota: Quota) -> bool {
+        self.has_quotas[quota as usize].load(Ordering::Relaxed)
     }
 
     /// Hold clients to these quotas. Only the catalog's shell calls this.
     pub fn put_quotas(&self, quotas: Arc<ClientQuotas>) {
-        let [produced, fetched] = &self.has_quotas;
-        produced.store(quotas.has(Quota::ProducerByteRate), Ordering::Relaxed);
-        fetched.store(quotas.has(Quota::ConsumerByteRate), Ordering::Relaxed);
-        self.quotas.store(quotas);
+        // The flags last: who sees one finds the quota.
+        self.quotas.store(quotas.clone());
+        for quota in Quota::ALL {
+            self.has_quotas[quota as usize].store(quotas.has(quota), Ordering::Relaxed);
+        }
     }
 
     /// How many topics there are.
