@@ -121,6 +121,9 @@ impl LocalPartition {
 
     fn unwritten_aborted(&self) -> Vec<(Offset, Vec<AbortedTransaction>, bool)> {
         let state = self.state();
+        if state.is_deleted {
+            return Vec::new();
+        }
         let segments = state.log.segments();
         let last = segments.len().saturating_sub(1);
         let parts = segments.iter().enumerate();

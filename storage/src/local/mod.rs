@@ -309,10 +309,11 @@ impl Engine for LocalEngine {
         let dir = self.shared.topics_dir.join(id.to_string());
         if let Some((_, partition)) = self.shared.partitions.remove(&id) {
             partition.mark_deleted();
-            // A cleaning notices within a batch: it must not write into a removed directory.
-            let _none = lock(&partition.cleaning);
-            // An append that holds the lock ends first: it must not write into a removed
-            // directory.
+            // Who writes into the directory ends first: it is about to be removed. A cleaning
+            // notices within a batch.
+            let _no_cleaning = lock(&partition.cleaning);
+            let _no_upkeep = lock(&partition.start_mover);
+            // As does an append.
             partition.close_files();
         }
         self.shared.forget_section(id);

@@ -36,7 +36,8 @@ pub(crate) struct LocalPartition {
     settings: RwLock<Arc<LogSettings>>,
     pub(super) writer: Mutex<Writer>,
     state: Mutex<State>,
-    /// Held while the start moves, indexes are written, or segments are replaced.
+    /// Held while the start moves, indexes are written, the log is synced outside of a round, or
+    /// segments are replaced: whatever upkeep does in the directory, which a deletion waits for.
     pub(super) start_mover: Mutex<()>,
     /// Held while the log is cleaned.
     pub(super) cleaning: Mutex<()>,

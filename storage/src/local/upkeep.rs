@@ -133,8 +133,16 @@ impl Shared {
     /// Sync every log to where it ends now, then write down that it was (DC10).
     pub(super) fn checkpoint(&self) -> Result<Vec<u8>, StorageError> {
         let number = self.checkpoints_begun.fetch_add(1, Ordering::SeqCst) + 1;
-        let partitions = self.all();
-        for partition in &partitions {
+        self.checkpoint_of(number, &self.all())
+    }
+
+    /// The checkpoint of this number, of these logs. Any of them may be deleted meanwhile.
+    pub(super) fn checkpoint_of(
+        &self,
+        number: u64,
+        partitions: &[Arc<LocalPartition>],
+    ) -> Result<Vec<u8>, StorageError> {
+        for partition in partitions {
             partition.write_indexes();
         }
         let sections: Vec<Section> = partitions
@@ -142,10 +150,10 @@ impl Shared {
             .filter_map(|partition| partition.section())
             .collect();
         // Behind the sections: the files have at least what these count.
-        for partition in &partitions {
+        for partition in partitions {
             partition.write_aborted();
         }
-        self.sync_behind(&partitions)?;
+        self.sync_behind(partitions)?;
         let mut checkpoint = Checkpoint::new();
         for section in &sections {
             checkpoint.add(section);
@@ -205,6 +213,7 @@ impl Shared {
     /// Sync one log by itself. One at a time, and in no round: those who wait for a round must
     /// not wait for this.
     fn sync_quietly(&self, partition: &LocalPartition) -> Result<(), StorageError> {
+        let _one = lock(&partition.start_mover);
         let Some(dirty) = partition.take_dirty()? else {
             return Ok(());
         };
@@ -289,6 +298,9 @@ impl LocalPartition {
 
     fn unwritten_indexes(&self) -> Vec<(Offset, Vec<u8>, bool, Position)> {
         let state = self.state();
+        if state.is_deleted {
+            return Vec::new();
+        }
         let segments = state.log.segments();
         let last = segments.len().saturating_sub(1);
         segments

@@ -137,3 +137,23 @@ fn a_deleted_partition_lets_its_waiters_go_and_its_files_are_gone() {
     assert!(woken.as_mut().enable());
     assert_eq!(rig.disk.list(Path::new("data/topics")).unwrap(), []);
 }
+
+/// A checkpoint that found the directory gone took it for a failure of the disk and ended the
+/// server: clients that make, fill and delete topics all the time met it.
+#[test]
+fn a_partition_may_be_deleted_while_a_checkpoint_is_written() {
+    let rig = Rig::new();
+    let partition = rig.open(LogSettings {
+        segment_bytes: 200,
+        ..LogSettings::default()
+    });
+    for _ in 0..4 {
+        append(&partition, &batch(&["sealed"]), Durability::Written).unwrap();
+    }
+    assert!(partition.segments() > 1);
+    let seen = rig.engine.shared.all();
+    rig.engine.delete(id(0)).unwrap();
+    rig.engine.shared.checkpoint_of(1, &seen).unwrap();
+    assert_eq!(rig.engine.complaints(), Vec::<String>::new());
+    assert_eq!(rig.disk.list(Path::new("data/topics")).unwrap(), []);
+}
