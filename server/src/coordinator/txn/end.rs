@@ -85,16 +85,20 @@ fn judge(known: &Transaction, event: &End) -> Result<Verdict, ErrorCode> {
     }
     match known.status {
         Status::Ongoing => Ok(Verdict::Ends),
+        // Whichever end it asks for: it may be that of the next transaction.
+        Status::PrepareCommit | Status::PrepareAbort => Err(ErrorCode::ConcurrentTransactions),
         status if status.ended() == Some(event.commit) => Ok(Verdict::Ended),
-        status if status.preparing() == Some(event.commit) => {
-            Err(ErrorCode::ConcurrentTransactions)
-        }
         _ => Err(ErrorCode::InvalidTxnState),
     }
 }
 
 /// With epochs, one below the known epoch is that of a client which did not hear the answer (T-9).
 fn judge_with_epochs(known: &Transaction, event: &End) -> Result<Verdict, ErrorCode> {
+    // The answer to the end that is under way may be out, and its client, with a new epoch or even
+    // a new id, at the next one. Who that is, is seen once the markers are written.
+    if known.status.preparing().is_some() {
+        return Err(ErrorCode::ConcurrentTransactions);
+    }
     let ProducerId { id, epoch } = event.producer;
     let rotated = known.previous_producer_id == id && epoch == EPOCH_MAX && known.epoch == 0;
     if known.producer_id != id && !rotated {
@@ -106,26 +110,16 @@ fn judge_with_epochs(known: &Transaction, event: &End) -> Result<Verdict, ErrorC
     let raised = raises && known.producer_id == id && epoch.checked_add(1) == Some(known.epoch);
     let is_retry = raised || (raises && rotated);
     let is_current = known.producer_id == id && epoch == known.epoch;
-    let is_valid = match known.status {
-        Status::Empty | Status::Ongoing => is_current,
-        Status::PrepareCommit | Status::PrepareAbort => raised,
+    let is_valid = match known.status.ended() {
+        None => is_current,
         // An epoch above the last that is given out is not given out by this either.
-        Status::CompleteCommit | Status::CompleteAbort => {
-            (is_retry || is_current) && known.epoch <= EPOCH_MAX
-        }
+        Some(_) => (is_retry || is_current) && known.epoch <= EPOCH_MAX,
     };
     if !is_valid {
         return Err(ErrorCode::ProducerFenced);
     }
     match known.status {
         Status::Ongoing => Ok(Verdict::Ends),
-        Status::PrepareCommit | Status::PrepareAbort => {
-            if known.status.preparing() == Some(event.commit) {
-                Err(ErrorCode::ConcurrentTransactions)
-            } else {
-                Err(ErrorCode::InvalidTxnState)
-            }
-        }
         status if is_retry && status.ended() == Some(event.commit) => Ok(Verdict::Ended),
         // A transaction to which nothing was added: there is nothing that could be committed.
         _ if !is_retry && !event.commit => Ok(Verdict::Ends),
