@@ -1,6 +1,6 @@
 //! A worker that reads ids and writes each to two outputs, exactly once, with librdkafka, as a
 //! process of its own, so that a test can kill it:
-//! `exactly-once-worker SERVER GROUP INPUT OUTPUT_A OUTPUT_B NAME SEED`.
+//! `exactly-once-worker SERVER GROUP INPUT OUTPUT_A OUTPUT_B NAME SEED RECORDS`.
 //!
 //! It ends at the first thing that goes wrong, and is then started again under the same name: its
 //! transactional id and group instance are that name.
@@ -18,8 +18,6 @@ use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 
-/// How many records one transaction holds at most.
-const RECORDS: usize = 100;
 /// Of a hundred transactions, so many are aborted on purpose.
 const ABORTED_PERCENT: u64 = 10;
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -27,36 +25,38 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 struct Worker {
     consumer: BaseConsumer,
     producer: BaseProducer,
-    outputs: [String; 2],
     life: String,
+    task: Task,
+}
+
+struct Task {
+    outputs: [String; 2],
     random: Random,
+    /// How many ids one transaction takes at most.
+    records: usize,
 }
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let [server, group, input, first, second, name, seed] = &words[..] else {
+    let [server, group, input, first, second, name, seed, records] = &words[..] else {
         return ExitCode::from(2);
     };
-    let Ok(seed) = seed.parse() else {
+    let (Ok(seed), Ok(records)) = (seed.parse(), records.parse()) else {
         return ExitCode::from(2);
     };
-    let outputs = [first.clone(), second.clone()];
-    let worker = Worker::start(server, group, input, outputs, name, seed);
-    match worker.and_then(Worker::work) {
+    let task = Task {
+        outputs: [first.clone(), second.clone()],
+        random: Random(seed),
+        records,
+    };
+    match Worker::start(server, group, input, name, task).and_then(Worker::work) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
 }
 
 impl Worker {
-    fn start(
-        server: &str,
-        group: &str,
-        input: &str,
-        outputs: [String; 2],
-        name: &str,
-        seed: u64,
-    ) -> KafkaResult<Self> {
+    fn start(server: &str, group: &str, input: &str, name: &str, task: Task) -> KafkaResult<Self> {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", server)
             .set("group.id", group)
@@ -80,9 +80,8 @@ impl Worker {
         Ok(Self {
             consumer,
             producer,
-            outputs,
             life: format!("{name}:{}", std::process::id()),
-            random: Random(seed),
+            task,
         })
     }
 
@@ -94,7 +93,7 @@ impl Worker {
                 continue;
             }
             let attempt = format!("{}:{number}", self.life);
-            let doomed = self.random.percent(ABORTED_PERCENT);
+            let doomed = self.task.random.percent(ABORTED_PERCENT);
             self.producer.begin_transaction()?;
             for id in ids {
                 self.write(id, &Seen::value(id, &attempt, doomed))?;
@@ -118,7 +117,7 @@ impl Worker {
     fn read(&self) -> KafkaResult<(Vec<u64>, TopicPartitionList, TopicPartitionList)> {
         let mut ids = Vec::new();
         let mut spans: BTreeMap<(String, i32), (i64, i64)> = BTreeMap::new();
-        while ids.len() < RECORDS {
+        while ids.len() < self.task.records {
             let wait_ms = if ids.is_empty() { 200 } else { 5 };
             let Some(record) = self.consumer.poll(Duration::from_millis(wait_ms)) else {
                 break;
@@ -147,7 +146,7 @@ impl Worker {
 
     fn write(&self, id: u64, value: &str) -> KafkaResult<()> {
         let key = id.to_string();
-        for output in &self.outputs {
+        for output in &self.task.outputs {
             let record = BaseRecord::to(output).key(&key).payload(value);
             self.producer.send(record).map_err(|(error, _)| error)?;
         }

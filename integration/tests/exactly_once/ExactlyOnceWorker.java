@@ -15,8 +15,9 @@ import org.apache.kafka.common.serialization.StringSerializer;
 
 /**
  * A worker that reads ids and writes each to two outputs, exactly once, with the Java client:
- * SERVER GROUP INPUT OUTPUT_A OUTPUT_B NAME SEED. It ends at the first thing that goes wrong, and
- * is then started again under the same name.
+ * SERVER GROUP INPUT OUTPUT_A OUTPUT_B NAME SEED RECORDS, the last being how many ids one
+ * transaction takes at most. It ends at the first thing that goes wrong, and is then started again
+ * under the same name.
  */
 public final class ExactlyOnceWorker {
     private static final int ABORTED_PERCENT = 10;
@@ -35,7 +36,7 @@ public final class ExactlyOnceWorker {
         Random random = new Random(Long.parseLong(words[6]));
         KafkaProducer<String, String> producer = new KafkaProducer<>(producer(words[0], name));
         KafkaConsumer<String, String> consumer =
-            new KafkaConsumer<>(consumer(words[0], words[1], name));
+            new KafkaConsumer<>(consumer(words[0], words[1], name, words[7]));
         producer.initTransactions();
         consumer.subscribe(List.of(words[2]));
         String life = name + ":" + ProcessHandle.current().pid();
@@ -81,7 +82,7 @@ public final class ExactlyOnceWorker {
         return settings;
     }
 
-    private static Properties consumer(String server, String group, String name) {
+    private static Properties consumer(String server, String group, String name, String records) {
         Properties settings = new Properties();
         settings.put("bootstrap.servers", server);
         settings.put("group.id", group);
@@ -91,7 +92,7 @@ public final class ExactlyOnceWorker {
         settings.put("enable.auto.commit", "false");
         settings.put("auto.offset.reset", "earliest");
         settings.put("isolation.level", "read_committed");
-        settings.put("max.poll.records", "100");
+        settings.put("max.poll.records", records);
         settings.put("reconnect.backoff.max.ms", "500");
         settings.put("partition.assignment.strategy",
             "org.apache.kafka.clients.consumer.RangeAssignor");

@@ -20,13 +20,15 @@ struct Worker {
 /// All of them.
 pub struct Workers {
     server: SocketAddr,
+    /// How many ids one transaction takes at most.
+    records: u64,
     workers: Vec<Worker>,
 }
 
 impl Workers {
     /// Two workers with librdkafka, and one each with the Java client and franz-go where their
     /// languages are at hand (`scripts/clients.sh install`).
-    pub fn start(server: SocketAddr, random: &mut Random) -> Self {
+    pub fn start(server: SocketAddr, records: u64, random: &mut Random) -> Self {
         let ours = PathBuf::from(env!("CARGO_BIN_EXE_exactly-once-worker"));
         let mut commands = vec![
             ("librdkafka-1", Some(vec![ours.clone()])),
@@ -43,7 +45,11 @@ impl Workers {
             })
         });
         let workers = workers.collect();
-        let mut workers = Self { server, workers };
+        let mut workers = Self {
+            server,
+            records,
+            workers,
+        };
         workers.revive(random);
         workers
     }
@@ -57,7 +63,8 @@ impl Workers {
             };
             if ended {
                 worker.lives += 1;
-                worker.child = Some(worker.spawn(self.server, random.below(1 << 32)));
+                let seed = random.below(1 << 32);
+                worker.child = Some(worker.spawn(self.server, seed, self.records));
             }
         }
     }
@@ -90,11 +97,12 @@ impl Drop for Workers {
 }
 
 impl Worker {
-    fn spawn(&self, server: SocketAddr, seed: u64) -> Child {
+    fn spawn(&self, server: SocketAddr, seed: u64, records: u64) -> Child {
         let mut command = Command::new(&self.command[0]);
         command.args(&self.command[1..]);
         command.arg(server.to_string()).args([GROUP, INPUT]);
-        command.args(OUTPUTS).arg(self.name).arg(seed.to_string());
+        command.args(OUTPUTS).arg(self.name);
+        command.args([seed, records].map(|it| it.to_string()));
         let quiet = std::env::var_os("EOS_LOUD").is_none();
         let err = || {
             if quiet {

@@ -1,6 +1,7 @@
 // A worker that reads ids and writes each to two outputs, exactly once, with franz-go:
-// SERVER GROUP INPUT OUTPUT_A OUTPUT_B NAME SEED. It ends at the first thing that goes wrong, and
-// is then started again under the same name.
+// SERVER GROUP INPUT OUTPUT_A OUTPUT_B NAME SEED RECORDS, the last being how many ids one
+// transaction takes at most. It ends at the first thing that goes wrong, and is then started again
+// under the same name.
 package main
 
 import (
@@ -29,6 +30,10 @@ func work(words []string) error {
 	if err != nil {
 		return err
 	}
+	records, err := strconv.Atoi(words[7])
+	if err != nil {
+		return err
+	}
 	random := rand.New(rand.NewSource(seed))
 	session, err := kgo.NewGroupTransactSession(
 		kgo.SeedBrokers(words[0]),
@@ -49,7 +54,8 @@ func work(words []string) error {
 	}
 	life := fmt.Sprintf("%s:%d", name, os.Getpid())
 	for number := 0; ; number++ {
-		if err := transact(session, outputs, fmt.Sprintf("%s:%d", life, number), random); err != nil {
+		attempt := fmt.Sprintf("%s:%d", life, number)
+		if err := transact(session, records, outputs, attempt, random); err != nil {
 			return err
 		}
 	}
@@ -58,13 +64,14 @@ func work(words []string) error {
 // transact reads some ids and writes them in one transaction.
 func transact(
 	session *kgo.GroupTransactSession,
+	records int,
 	outputs []string,
 	attempt string,
 	random *rand.Rand,
 ) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	fetches := session.PollRecords(ctx, 100)
+	fetches := session.PollRecords(ctx, records)
 	if ctx.Err() != nil || fetches.NumRecords() == 0 {
 		return nil
 	}
