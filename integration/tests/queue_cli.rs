@@ -546,7 +546,13 @@ fn what_cannot_be_done_is_said_with_the_way_out() {
             "give an age like 90s, 15m, 2h or 7d",
         ),
         (&["purge", "crew", "-p", "1"], "--topic <TOPIC>"),
-        (&["set", "crew"], "<KEY=VALUE|--unset <KEY>>"),
+        (
+            &["set", "crew"],
+            "nothing to change of crew: give KEY=VALUE, or --unset KEY",
+        ),
+        (&["set", "", "share.nope=1"], "the name is empty"),
+        (&["create", "", "--topic=jobs"], "the name is empty"),
+        (&["create", "crew", "--topic="], "the name is empty"),
         (&["set", "crew", "share.nope"], "give it as KEY=VALUE"),
     ];
     for (arguments, sentence) in unusable {

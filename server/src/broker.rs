@@ -13,6 +13,7 @@ use crate::coordinator::catalog::Topic;
 use crate::coordinator::share::{Event, QueueKey};
 use crate::fetch_sessions::FetchSessions;
 use crate::groups::Groups;
+use crate::loggers::Loggers;
 use crate::metrics::Metrics;
 use crate::producer_ids::ProducerIds;
 use crate::redrive::Redrives;
@@ -48,6 +49,8 @@ pub struct Broker {
     pub fetch_sessions: Arc<FetchSessions>,
     /// What clients do to their quotas.
     pub client_quotas: ClientQuotas,
+    /// How much the server logs.
+    pub loggers: Loggers,
     /// What is counted.
     pub metrics: Arc<Metrics>,
 }
@@ -112,6 +115,7 @@ pub mod testing {
     use crate::clock::{Clock, SystemClock};
     use crate::config::Config;
     use crate::groups::Groups;
+    use crate::loggers::Loggers;
     use crate::metrics::Metrics;
     use crate::producer_ids::ProducerIds;
     use crate::redrive::Redrives;
@@ -205,6 +209,7 @@ pub mod testing {
             cluster_id: "AAAAAAAAAAAAAAAAAAAAAA".into(),
             producer_ids: ProducerIds::default(),
             fetch_sessions: crate::fetch_sessions::FetchSessions::new(10, 100),
+            loggers: Loggers::default(),
             metrics,
         })
     }

@@ -82,25 +82,18 @@ impl Resource {
         validate_only: bool,
     ) -> std::pin::Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>> {
         let catalog = &broker.catalog;
-        let message = match self {
-            Self::Topic(topic) => {
-                return Box::pin(catalog.alter_topic(topic.id, changes, validate_only));
-            }
-            Self::Broker(scope) => {
-                return Box::pin(catalog.alter_broker(scope, changes, validate_only));
-            }
-            Self::Group(group) => {
-                return Box::pin(catalog.alter_group(group, changes, validate_only));
-            }
+        match self {
+            Self::Topic(topic) => Box::pin(catalog.alter_topic(topic.id, changes, validate_only)),
+            Self::Broker(scope) => Box::pin(catalog.alter_broker(scope, changes, validate_only)),
+            Self::Group(group) => Box::pin(catalog.alter_group(group, changes, validate_only)),
             Self::ClientMetrics(name) => {
-                return Box::pin(catalog.alter_subscription(name, changes, validate_only));
+                Box::pin(catalog.alter_subscription(name, changes, validate_only))
             }
-            Self::Logger => "The level of the server's log is set at its start, by log.level.",
-        };
-        Box::pin(std::future::ready(Err(Refusal::new(
-            ErrorCode::InvalidRequest,
-            message,
-        ))))
+            Self::Logger => {
+                let altered = broker.loggers.alter(&changes, validate_only);
+                Box::pin(std::future::ready(altered))
+            }
+        }
     }
 }
 

@@ -18,6 +18,7 @@ pub mod error;
 pub mod fetch_sessions;
 pub mod groups;
 pub mod http;
+pub mod loggers;
 pub mod long_poll;
 pub mod metrics;
 pub mod net;

@@ -20,10 +20,12 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use self::broker::Outside;
 use crate::broker::Broker;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::http::{self, Site};
+use crate::loggers::Loggers;
 use crate::net::{Buffers, Network};
 
 pub use directory::{Directory, DirectoryError, IDENTITY, Identity, LOCK, Lock};
@@ -62,20 +64,24 @@ impl Server {
     /// # Errors
     /// Anything that keeps it from serving, as a sentence for whoever started it.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        Self::start_with(config, Arc::new(SystemClock::new())).await
+        Self::start_with(config, Arc::new(SystemClock::new()), Loggers::default()).await
     }
 
-    /// Start on the operating system's disk and the caller's clock.
+    /// Start on the operating system's disk, and the caller's clock and loggers.
     ///
     /// # Errors
     /// As [`Self::start`].
-    pub async fn start_with(config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+    pub async fn start_with(
+        config: Config,
+        clock: Arc<dyn Clock>,
+        loggers: Loggers,
+    ) -> Result<Self, StartError> {
         let disk = OsDisk::new(config.log_dir.clone());
         directory::prepare(&disk)?;
-        Self::start_on(config, Arc::new(disk), clock).await
+        Self::start_on(config, Arc::new(disk), clock, loggers).await
     }
 
-    /// Start on any disk and clock.
+    /// Start on any disk and clock, and with the caller's loggers.
     ///
     /// # Errors
     /// As [`Self::start`].
@@ -83,6 +89,7 @@ impl Server {
         mut config: Config,
         disk: Arc<dyn Disk>,
         clock: Arc<dyn Clock>,
+        loggers: Loggers,
     ) -> Result<Self, StartError> {
         let began_us = clock.monotonic_us();
         let (lock, identity) = claim(&config, &*disk)?;
@@ -106,7 +113,12 @@ impl Server {
             http_tasks.spawn(http::serve(listener, site.clone(), http_stopped));
         }
 
-        let broker = broker::open(config, disk, clock.clone(), &identity, fail).await?;
+        let outside = Outside {
+            disk,
+            clock: clock.clone(),
+            loggers,
+        };
+        let broker = broker::open(config, outside, &identity, fail).await?;
         let mut tasks = JoinSet::new();
         let network = Arc::new(Network::new(broker.clone(), stopped.clone()));
         for (name, listener) in doors.listeners {

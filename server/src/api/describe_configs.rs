@@ -1,5 +1,5 @@
-//! DescribeConfigs (key 32), versions 1 to 4: the configuration of topics, of this broker, of
-//! groups and of subscriptions to clients' metrics.
+//! DescribeConfigs (key 32), versions 1 to 4: the configuration of topics, of this broker and
+//! its loggers, of groups and of subscriptions to clients' metrics.
 //!
 //! For each key its value in force and where that comes from; on request every place that gives a
 //! value, the one that counts first. A broker is named by its id; the empty name shows what was
@@ -18,9 +18,8 @@ use ratel_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 use ratel_protocol::{ApiKey, StrBytes};
 
 use super::{Api, Context, Later};
-use crate::config::Kind;
 use crate::config_resource::Resource;
-use crate::coordinator::catalog::broker_config::{BrokerConfigs, BrokerScope, Shown, Source};
+use crate::coordinator::catalog::broker_config::{BrokerConfigs, BrokerScope, Shown};
 use crate::coordinator::catalog::client_metrics::CLIENT_METRICS;
 use crate::coordinator::catalog::config_key::ShownDefaults;
 use crate::coordinator::catalog::group_config::GROUPS;
@@ -65,7 +64,7 @@ fn shown(
         Resource::Topic(topic) => defaults.with(&topic.configs),
         Resource::Broker(BrokerScope::Cluster) => brokers.shown_for_cluster(),
         Resource::Broker(BrokerScope::Node(_)) => brokers.shown(),
-        Resource::Logger => vec![logger(&cx.broker.config.log_level)],
+        Resource::Logger => cx.broker.loggers.shown(),
         Resource::Group(group) => {
             let config = cx.broker.catalog.view.group(&group);
             let configs = config.map(|config| config.configs.clone());
@@ -85,20 +84,6 @@ fn shown(
         shown.retain(|shown| keys.iter().any(|key| **key == *shown.name));
     }
     Ok(shown)
-}
-
-/// The server's own log has one level for all of it.
-fn logger(level: &str) -> Shown {
-    Shown {
-        name: "root",
-        value: Some(level.to_uppercase()),
-        source: Source::Logger,
-        kind: Kind::String,
-        read_only: true,
-        sensitive: false,
-        synonyms: Vec::new(),
-        doc: "What the server's own log holds; set by log.level at the start.",
-    }
 }
 
 fn row(shown: Shown, request: &DescribeConfigsRequest) -> DescribeConfigsResourceResult {

@@ -3,52 +3,47 @@
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{registry, reload};
 
 use super::Failure;
 use crate::config::{Config, LogFormat};
+use crate::loggers::Loggers;
 
-/// Send log lines to stderr as the configuration says.
-pub(super) fn start(config: &Config) -> Result<(), Failure> {
-    let filter = filter(&config.log_level)?;
+/// Send log lines to stderr as the configuration says. The loggers that are given back alter how
+/// many there are.
+pub(super) fn start(config: &Config) -> Result<Loggers, Failure> {
+    let level = &config.log_level;
+    let (loggers, targets) = Loggers::parse(level).ok_or_else(|| {
+        Failure::unusable(format!(
+            "log.level={level} is neither a level (off, error, warn, info, debug, trace) nor a \
+             list such as info,ratel_server::net=debug"
+        ))
+    })?;
     let json = match config.log_format {
         LogFormat::Auto => !io::stderr().is_terminal(),
         LogFormat::Text => false,
         LogFormat::Json => true,
     };
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let (targets, handle) = reload::Layer::new(targets);
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(Stderr)
         .with_ansi(false);
     let outcome = if json {
-        builder.json().flatten_event(true).try_init()
+        let lines = lines.json().flatten_event(true);
+        registry().with(targets).with(lines).try_init()
     } else {
-        builder.try_init()
+        registry().with(targets).with(lines).try_init()
     };
     outcome.map_err(|error| Failure::failed(format!("cannot start logging: {error}")))?;
     // A panic is a line of the log like any other. Where it ends is decided by who caught it.
     std::panic::set_hook(Box::new(
         |panic| tracing::error!(%panic, "a bug: please report it"),
     ));
-    Ok(())
-}
-
-/// A directive of one word is a level here. To the filter it could be a module too, so that a
-/// misspelt level would silence everything.
-fn filter(text: &str) -> Result<EnvFilter, Failure> {
-    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
-    let is_level = |word: &str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word));
-    let mut directives = text.split(',').map(str::trim);
-    let plausible = directives.all(|directive| directive.contains('=') || is_level(directive));
-    let filter = EnvFilter::try_new(text).ok().filter(|_| plausible);
-    filter.ok_or_else(|| {
-        Failure::unusable(format!(
-            "log.level={text} is neither a level ({}) nor a list such as \
-             info,ratel_server::net=debug",
-            LEVELS.join(", ")
-        ))
-    })
+    // Fails only if the subscriber is gone, and then there is nothing to alter.
+    Ok(loggers.with_changes(move |targets| drop(handle.reload(targets))))
 }
 
 struct Stderr;
@@ -103,7 +98,7 @@ pub(super) fn escaped(text: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Line, escaped, filter};
+    use super::{Line, escaped};
     use std::io::Write;
 
     #[test]
@@ -115,16 +110,6 @@ mod tests {
             String::from_utf8(line.0).expect("text"),
             "client \"a\\nINFO forged\\u{1b}[2J\\r\\u{85}\\u{202e}b\"\n"
         );
-    }
-
-    #[test]
-    fn a_misspelt_level_is_refused() {
-        for good in ["info", "WARN", "info,ratel_server::net=debug", "off"] {
-            assert!(filter(good).is_ok(), "{good}");
-        }
-        for bad in ["warning", "", "info,debugg", "a=b=c", "ratel_server=loud"] {
-            assert!(filter(bad).is_err(), "{bad}");
-        }
     }
 
     #[test]

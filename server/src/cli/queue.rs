@@ -29,6 +29,14 @@ there are no queues yet; a share group's first member makes its own, or make one
   ratel queue create jobs --topic TOPIC
 ";
 
+/// A name that is there: an empty one is a variable of a script that is not set.
+fn named(text: &str) -> Result<String, String> {
+    match text {
+        "" => Err("the name is empty".into()),
+        name => Ok(name.to_owned()),
+    }
+}
+
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 Examples:
@@ -48,6 +56,7 @@ pub(super) enum QueueVerb {
     /// Show how far a queue has come on each partition, its members, and what is set on it
     Describe {
         /// The queue: the share group's id
+        #[arg(value_parser = named)]
         queue: String,
         #[command(flatten)]
         server: ServerFlags,
@@ -55,6 +64,7 @@ pub(super) enum QueueVerb {
     /// Count what is ready, in flight, delayed and dead, partition by partition
     Stats {
         /// The queues; all of them if none is named
+        #[arg(value_parser = named)]
         queues: Vec<String>,
         #[command(flatten)]
         server: ServerFlags,
@@ -67,6 +77,7 @@ pub(super) enum QueueVerb {
     /// Lease nothing for now. What is leased stays leased
     Pause {
         /// The queue
+        #[arg(value_parser = named)]
         queue: String,
         #[command(flatten)]
         server: ServerFlags,
@@ -74,6 +85,7 @@ pub(super) enum QueueVerb {
     /// Lease again
     Resume {
         /// The queue
+        #[arg(value_parser = named)]
         queue: String,
         #[command(flatten)]
         server: ServerFlags,
@@ -89,9 +101,10 @@ pub(super) enum QueueVerb {
 #[derive(Debug, Args)]
 pub(super) struct Purge {
     /// The queue
+    #[arg(value_parser = named)]
     queue: String,
     /// Only this topic; may be given often
-    #[arg(long = "topic", short, value_name = "TOPIC")]
+    #[arg(long = "topic", short, value_name = "TOPIC", value_parser = named)]
     topics: Vec<String>,
     /// Only this partition of it; may be given often
     #[arg(long = "partition", short, value_name = "NUMBER", requires = "topics")]

@@ -14,6 +14,7 @@ use super::output::print;
 use super::{FAILED, Failure, logging};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Loaded, Source};
+use crate::loggers::Loggers;
 use crate::start::Server;
 
 /// Threads for what may block: recovery, upkeep, host names. Everything else runs on the workers.
@@ -55,7 +56,7 @@ impl Drop for Temporary {
 
 fn run(loaded: Loaded, is_temporary: bool) -> Result<(), Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    logging::start(&loaded.config)?;
+    let loggers = logging::start(&loaded.config)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -63,7 +64,7 @@ fn run(loaded: Loaded, is_temporary: bool) -> Result<(), Failure> {
     let runtime = runtime().map_err(|error| {
         Failure::failed(format!("cannot start the threads of the server: {error}"))
     })?;
-    let outcome = runtime.block_on(until_the_end(loaded.config, clock, is_temporary));
+    let outcome = runtime.block_on(until_the_end(loaded.config, clock, loggers, is_temporary));
     // A thread that still blocks, in a look-up of a host name say, holds nothing of worth.
     runtime.shutdown_background();
     outcome
@@ -93,11 +94,12 @@ fn raise_descriptor_limit() {
 async fn until_the_end(
     config: Config,
     clock: Arc<dyn Clock>,
+    loggers: Loggers,
     is_temporary: bool,
 ) -> Result<(), Failure> {
     let mut signals = Signals::listen()
         .map_err(|error| Failure::failed(format!("cannot listen for signals: {error}")))?;
-    let start = Server::start_with(config, clock.clone());
+    let start = Server::start_with(config, clock.clone(), loggers);
     let server = tokio::select! {
         started = start => started.map_err(Failure::failed)?,
         name = signals.next() => {

@@ -140,7 +140,7 @@ keys! {
     /// Connections at most.
     max_connections: usize = 100_000, "max.connections", at_least(1), dynamic();
     /// Connections from one address at most.
-    max_connections_per_ip: usize = 100_000, "max.connections.per.ip", dynamic();
+    max_connections_per_ip: usize = 100_000, "max.connections.per.ip", at_least(1), dynamic();
     /// New connections a second at most, on average over a window of quotas; what comes faster
     /// waits to be accepted.
     max_connection_creation_rate: i32 = 2_147_483_647, "max.connection.creation.rate",
@@ -256,7 +256,7 @@ keys! {
     /// Whether the first batch of a transaction in a partition is held against its coordinator,
     /// where the client does not add partitions by writing to them.
     transaction_partition_verification_enable: bool = true,
-        "transaction.partition.verification.enable";
+        "transaction.partition.verification.enable", dynamic();
     /// Transactional ids in one partition of `__transaction_state` at most.
     transactional_ids_max: usize = 100_000, "transactional.ids.max", at_least(1), ours();
     /// Partitions of one transaction at most.

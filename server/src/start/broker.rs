@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::fetch_sessions::FetchSessions;
 use crate::groups::Groups;
+use crate::loggers::Loggers;
 use crate::metrics::Metrics;
 use crate::producer_ids::ProducerIds;
 use crate::redrive::Redrives;
@@ -30,15 +31,26 @@ const OPEN_FILES_MIN: u64 = 64;
 /// More are of no use: a file that was closed is open again within microseconds.
 const OPEN_FILES_MAX: u64 = 16_384;
 
+/// What a server gets from its process, or from a test.
+pub(super) struct Outside {
+    pub disk: Arc<dyn Disk>,
+    pub clock: Arc<dyn Clock>,
+    pub loggers: Loggers,
+}
+
 /// Recover the logs, replay the coordinators, and give the handles to all of it. `fail` gets the
 /// sentence of a disk failure that ends the server (DC5).
 pub(super) async fn open(
     config: Config,
-    disk: Arc<dyn Disk>,
-    clock: Arc<dyn Clock>,
+    outside: Outside,
     identity: &Identity,
     fail: watch::Sender<Option<String>>,
 ) -> Result<Arc<Broker>, StartError> {
+    let Outside {
+        disk,
+        clock,
+        loggers,
+    } = outside;
     let began_us = clock.monotonic_us();
     let metrics = Arc::new(Metrics::default());
     let engine = open_engine(&config, disk, &clock, &metrics, fail).await?;
@@ -87,6 +99,7 @@ pub(super) async fn open(
         cluster_id: identity.cluster_id.as_str().into(),
         producer_ids: ProducerIds::default(),
         fetch_sessions,
+        loggers,
         metrics,
     }))
 }

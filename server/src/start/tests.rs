@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::Server;
 use crate::clock::SystemClock;
 use crate::config::{Config, Listener};
+use crate::loggers::Loggers;
 
 pub(crate) fn config(dir: &Path) -> Config {
     Config {
@@ -189,6 +190,7 @@ async fn a_server_runs_on_a_disk_in_memory() {
             config(Path::new("memory")),
             disk,
             Arc::new(SystemClock::new()),
+            Loggers::default(),
         )
     };
     let server = start().await.expect("it starts");
@@ -205,7 +207,8 @@ async fn dc_5_a_failed_sync_ends_the_server_with_a_sentence() {
     let memory = MemoryDisk::new();
     let disk: Arc<dyn Disk> = Arc::new(memory.clone());
     let clock = Arc::new(SystemClock::new());
-    let server = Server::start_on(config(Path::new("memory")), disk, clock).await;
+    let server =
+        Server::start_on(config(Path::new("memory")), disk, clock, Loggers::default()).await;
     let server = server.expect("it starts");
     let broker = server.broker();
     let topic = broker

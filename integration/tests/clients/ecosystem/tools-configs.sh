@@ -42,7 +42,19 @@ configs --alter --entity-type brokers --entity-default --delete-config message.m
 refused kafka.admin.ConfigCommand --alter "${broker[@]}" --add-config log.dirs=/tmp
 says "a key that only a restart changes" "InvalidRequestException|InvalidConfigurationException"
 configs --describe --entity-type broker-loggers --entity-name "$node"
-says "loggers" "^  root="
+says "loggers" "^  root=INFO "
+loggers=(--entity-type broker-loggers --entity-name "$node")
+configs --alter "${loggers[@]}" --add-config ratel_server.net=DEBUG,ratel_storage=FATAL
+configs --describe "${loggers[@]}"
+says "a logger" "^  ratel_server.net=DEBUG sensitive=false"
+says "a logger in another" "^  ratel_storage.local=FATAL "
+configs --alter "${loggers[@]}" --delete-config ratel_server.net,ratel_storage
+configs --describe "${loggers[@]}"
+says "a logger without a level of its own" "^  ratel_server.net=INFO "
+refused kafka.admin.ConfigCommand --alter "${loggers[@]}" --add-config root=LOUD
+says "a wrong level" "InvalidConfigurationException"
+refused kafka.admin.ConfigCommand --alter "${loggers[@]}" --delete-config root
+says "the root logger" "InvalidRequestException"
 ok "kafka-configs of brokers"
 
 configs --alter --entity-type clients --entity-name "$client" \

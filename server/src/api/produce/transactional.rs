@@ -153,11 +153,11 @@ async fn ask(cx: &Context, id: &str, topics: &mut [Planned]) {
             Err(refusal) => *place = Err(refusal),
         }
     }
-    let config = &cx.broker.config;
-    let (Some(producer), true) = (
-        asker,
-        adds || config.transaction_partition_verification_enable,
-    ) else {
+    let brokers = cx.broker.catalog.brokers();
+    let verifies = brokers
+        .effective()
+        .transaction_partition_verification_enable;
+    let (Some(producer), true) = (asker, adds || verifies) else {
         return;
     };
     let mode = match adds {

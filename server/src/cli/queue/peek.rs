@@ -24,6 +24,7 @@ const HEADERS_CHARS: usize = 34;
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Peek {
     /// The queue
+    #[arg(value_parser = super::named)]
     queue: String,
     /// How many records of each partition
     #[arg(long, short = 'n', default_value_t = 10, value_name = "COUNT")]

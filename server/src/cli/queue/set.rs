@@ -18,7 +18,6 @@ const SET: i8 = 0;
 const DELETE: i8 = 1;
 
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("change").required(true).multiple(true))]
 #[command(after_help = "\
 Examples:
   ratel queue set jobs share.record.lock.duration.ms=60000
@@ -28,12 +27,13 @@ Examples:
 `ratel queue describe` shows what is set; a wrong value is answered with what it may be.")]
 pub(in crate::cli) struct Set {
     /// The queue: the share group's id
+    #[arg(value_parser = super::named)]
     queue: String,
     /// What to set
-    #[arg(value_name = "KEY=VALUE", group = "change", value_parser = parse_pair)]
+    #[arg(value_name = "KEY=VALUE", value_parser = parse_pair)]
     pairs: Vec<(String, String)>,
     /// What goes back to the server's default; may be given often
-    #[arg(long, value_name = "KEY", group = "change")]
+    #[arg(long, value_name = "KEY")]
     unset: Vec<String>,
     #[command(flatten)]
     server: ServerFlags,
@@ -52,6 +52,12 @@ pub(super) fn set(set: &Set) -> Result<(), Failure> {
         .map(|(key, value)| (&**key, Some(&**value)));
     let unset = set.unset.iter().map(|key| (&**key, None));
     let changes: Vec<_> = set_now.chain(unset).collect();
+    if changes.is_empty() {
+        return Err(Failure::unusable(format!(
+            "there is nothing to change of {}: give KEY=VALUE, or --unset KEY",
+            set.queue
+        )));
+    }
     let mut client = Client::connect(&set.server)?;
     configure(&mut client, &set.queue, &changes)?;
     let mut list = List::new(&["queue", "key", "value"]);

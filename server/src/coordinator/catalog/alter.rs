@@ -135,7 +135,10 @@ type Change = (String, Op, Option<String>);
 
 /// The changes, if no key is named twice and each has the value that it needs; that of a deletion
 /// does not count.
-fn whole(each: &[Change]) -> Result<Vec<(&str, Op, &str)>, Refusal> {
+///
+/// # Errors
+/// INVALID_REQUEST.
+pub fn whole(each: &[Change]) -> Result<Vec<(&str, Op, &str)>, Refusal> {
     let mut seen = HashSet::new();
     let checked = each.iter().map(|(name, op, value)| {
         let why = match value {
