@@ -530,7 +530,7 @@ fn what_cannot_be_done_is_said_with_the_way_out() {
     for (arguments, sentence) in failed {
         place.refuses(arguments, 1, sentence);
     }
-    let unusable: [(&[&str], &str); 8] = [
+    let unusable: [(&[&str], &str); 11] = [
         (
             &["redrive", "crew"],
             "say which dead letters come home: --all",

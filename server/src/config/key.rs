@@ -1,6 +1,7 @@
 //! What a row of the table of keys is made of, and the types its values may have.
 
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
@@ -390,6 +391,29 @@ impl Setting for GzipLevel {
 
     fn text(&self) -> Option<String> {
         Some(self.0.to_string())
+    }
+}
+
+/// Numbers of single addresses. An address of version 6 has no brackets: the last colon counts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PerAddress(pub BTreeMap<IpAddr, usize>);
+
+impl Setting for PerAddress {
+    fn parse(text: &str) -> Result<Self, String> {
+        let pairs = super::split_list(text).map(|pair| {
+            let (ip, number) = pair.rsplit_once(':')?;
+            let ip: IpAddr = ip.trim().parse().ok()?;
+            Some((ip.to_canonical(), number.trim().parse().ok()?))
+        });
+        let pairs: Option<_> = pairs.collect();
+        pairs
+            .map(Self)
+            .ok_or_else(|| "is no list such as 10.0.0.1:100,10.0.0.2:5".to_owned())
+    }
+
+    fn text(&self) -> Option<String> {
+        let pairs = self.0.iter().map(|(ip, number)| format!("{ip}:{number}"));
+        Some(pairs.collect::<Vec<_>>().join(","))
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use ratel_storage::{Codec, TimestampType, Validation};
 
-use super::key::{Access, GzipLevel, Key, Meaning, Scope, Setting};
+use super::key::{Access, GzipLevel, Key, Meaning, PerAddress, Scope, Setting};
 use super::{DurabilityMode, Listener, LogFormat, Source};
 
 macro_rules! keys {
@@ -84,7 +84,7 @@ keys! {
     /// Listeners of Kafka's controllers, which do not exist here: they are not opened.
     controller_listener_names: Option<String> = None, "controller.listener.names", list();
     /// The one data directory. It is made if it is missing, and belongs to one server at a time.
-    log_dir: PathBuf = "ratel-data".into(), "log.dirs", aliases(&["log.dir"]);
+    log_dir: PathBuf = "ratel-data".into(), "log.dirs", list(), aliases(&["log.dir"]);
     /// Where metrics and health answer over HTTP; off turns them off.
     http_listen: Option<SocketAddr> = Some(([127, 0, 0, 1], 8080).into()), "http.listen", ours();
     /// What acks=all waits for: contract is a sync of the disk; relaxed is nothing, so that a
@@ -141,6 +141,10 @@ keys! {
     max_connections: usize = 100_000, "max.connections", at_least(1), dynamic();
     /// Connections from one address at most.
     max_connections_per_ip: usize = 100_000, "max.connections.per.ip", at_least(1), dynamic();
+    /// Connections from single addresses at most, as ADDRESS:NUMBER with commas between them; over
+    /// max.connections.per.ip.
+    max_connections_per_ip_overrides: PerAddress = PerAddress::default(),
+        "max.connections.per.ip.overrides", dynamic();
     /// New connections a second at most, on average over a window of quotas; what comes faster
     /// waits to be accepted.
     max_connection_creation_rate: i32 = 2_147_483_647, "max.connection.creation.rate",

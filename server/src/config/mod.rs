@@ -15,12 +15,12 @@ use std::fmt;
 
 use ratel_storage::LogSettings;
 
-pub use key::{GzipLevel, Key, Kind, Meaning, Scope};
+pub use key::{GzipLevel, Key, Kind, Meaning, PerAddress, Scope};
 pub use keys::{ACTED_ON, Config};
 pub use layers::{Assignment, ConfigError, Layer, Loaded, load};
 pub use listener::Listener;
 pub use reference::markdown;
-pub use shown::SHOWN;
+pub use shown::{SHOWN, SILENT};
 
 /// What `acks=all` waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +103,7 @@ pub struct Row {
 
 /// Every key: those that act, then those that are only shown.
 pub fn keys() -> impl Iterator<Item = &'static Key> {
-    ACTED_ON.iter().chain(SHOWN)
+    ACTED_ON.iter().chain(SHOWN).chain(SILENT)
 }
 
 /// The key of this name, or that this is another name of.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{ACTED_ON, Key, SHOWN, Scope};
+use super::{ACTED_ON, Key, SHOWN, SILENT, Scope};
 
 const HEAD: &str = "\
 # Configuration
@@ -38,6 +38,8 @@ pub fn markdown() -> String {
          changes nothing.\n\n",
     );
     table(&mut out, SHOWN);
+    out.push_str("\n## Keys of Kafka's insides\n\nThey are shown, too, and mean nothing here.\n\n");
+    table(&mut out, SILENT);
     out
 }
 

@@ -3,6 +3,10 @@
 
 use super::key::{Access, Key, Kind, Meaning, Scope};
 
+mod silent;
+
+pub use silent::SILENT;
+
 const fn shown(name: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Key {
     let default = if default.is_empty() {
         None
@@ -26,6 +30,26 @@ const fn shown(name: &'static str, kind: Kind, default: &'static str, doc: &'sta
 
 const fn int(name: &'static str, default: &'static str, doc: &'static str) -> Key {
     shown(name, Kind::Int, default, doc)
+        .at_least(i32::MIN as i64)
+        .at_most(i32::MAX as i64)
+}
+
+const fn short(name: &'static str, default: &'static str, doc: &'static str) -> Key {
+    shown(name, Kind::Short, default, doc)
+        .at_least(i16::MIN as i64)
+        .at_most(i16::MAX as i64)
+}
+
+const fn double(name: &'static str, default: &'static str, doc: &'static str) -> Key {
+    shown(name, Kind::Double, default, doc)
+}
+
+const fn list(name: &'static str, default: &'static str, doc: &'static str) -> Key {
+    shown(name, Kind::List, default, doc)
+}
+
+const fn class(name: &'static str, default: &'static str, doc: &'static str) -> Key {
+    shown(name, Kind::Class, default, doc)
 }
 
 const fn long(name: &'static str, default: &'static str, doc: &'static str) -> Key {
@@ -50,14 +74,9 @@ const STREAMS: &str = "Of streams groups, which are not there yet.";
 
 /// Keys that are shown with Kafka's defaults and change nothing.
 pub const SHOWN: &[Key] = &[
-    shown("process.roles", Kind::List, "broker,controller", CLUSTER),
-    shown("controller.quorum.voters", Kind::List, "", CLUSTER),
-    shown(
-        "controller.quorum.bootstrap.servers",
-        Kind::List,
-        "",
-        CLUSTER,
-    ),
+    list("process.roles", "broker,controller", CLUSTER),
+    list("controller.quorum.voters", "", CLUSTER),
+    list("controller.quorum.bootstrap.servers", "", CLUSTER),
     text(
         "inter.broker.protocol.version",
         "4.1-IV1",
@@ -129,7 +148,7 @@ pub const SHOWN: &[Key] = &[
         "Segments grow as they are written.",
     )
     .dynamic(),
-    int(
+    short(
         "offsets.topic.replication.factor",
         "3",
         "One server keeps one replica.",
@@ -155,17 +174,17 @@ pub const SHOWN: &[Key] = &[
     int("group.consumer.min.heartbeat.interval.ms", "5000", GROUPS),
     int("group.consumer.max.heartbeat.interval.ms", "15000", GROUPS),
     text("group.consumer.migration.policy", "bidirectional", GROUPS),
-    int(
+    short(
         "share.coordinator.state.topic.replication.factor",
         "3",
         SHARES,
     ),
-    int("share.coordinator.state.topic.min.isr", "2", SHARES),
+    short("share.coordinator.state.topic.min.isr", "2", SHARES),
     int("group.streams.session.timeout.ms", "45000", STREAMS),
     int("group.streams.heartbeat.interval.ms", "5000", STREAMS),
     int("group.streams.num.standby.replicas", "0", STREAMS),
     int("group.streams.initial.rebalance.delay.ms", "3000", STREAMS),
-    int(
+    short(
         "transaction.state.log.replication.factor",
         "3",
         TRANSACTIONS,
@@ -186,36 +205,16 @@ const IGNORED: &[&str] = &[
     "advertised.host.name",
     "advertised.port",
     "allow.everyone.if.no.acl.found",
-    "alter.config.policy.class.name",
     "auto.include.jmx.reporter",
-    "auto.leader.rebalance.enable",
-    "client.quota.callback.class",
     "connection.failed.authentication.delay.ms",
-    "create.topic.policy.class.name",
     "delegation.token.expiry.time.ms",
-    "early.start.listeners",
-    "fetch.purgatory.purge.interval.requests",
-    "initial.broker.registration.timeout.ms",
-    "kafka.metrics.polling.interval.secs",
-    "kafka.metrics.reporters",
-    "leader.imbalance.check.interval.seconds",
     "leader.imbalance.per.broker.percentage",
-    "log.dir.failure.timeout.ms",
-    "log.flush.offset.checkpoint.interval.ms",
-    "log.flush.start.offset.checkpoint.interval.ms",
     "log.initial.task.delay.ms",
-    "max.connections.per.ip.overrides",
-    "num.replica.alter.log.dirs.threads",
-    "offsets.load.buffer.size",
-    "offsets.topic.compression.codec",
     "principal.builder.class",
     "producer.id.expiration.check.interval.ms",
-    "producer.purgatory.purge.interval.requests",
     "reserved.broker.max.id",
     "security.providers",
     "server.max.startup.time.ms",
-    "socket.connection.setup.timeout.max.ms",
-    "socket.connection.setup.timeout.ms",
     "super.users",
     "unstable.api.versions.enable",
     "unstable.feature.versions.enable",

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::{Config, ConfigError, Kind, Layer, Listener, Loaded, Source, key, keys, load};
+use super::{Config, ConfigError, Kind, Layer, Listener, Loaded, Scope, Source, key, keys, load};
 use ratel_storage::LogSettings;
 
 fn file(text: &str) -> Layer {
@@ -496,7 +496,7 @@ fn the_keys_that_tools_look_for_are_there_with_kafkas_types() {
             Kind::String,
             Some("4.1-IV1"),
         ),
-        ("offsets.topic.replication.factor", Kind::Int, Some("3")),
+        ("offsets.topic.replication.factor", Kind::Short, Some("3")),
         ("log.cleaner.min.cleanable.ratio", Kind::Double, Some("0.5")),
         ("socket.send.buffer.bytes", Kind::Int, Some("131072")),
         ("socket.receive.buffer.bytes", Kind::Int, Some("-1")),
@@ -519,4 +519,55 @@ fn the_reference_is_up_to_date() {
         "docs/configuration.md is not what the table of keys says; make it anew: \
          cargo run -p ratel-server -- config keys --output markdown > docs/configuration.md"
     );
+}
+
+/// What Apache Kafka 4.3.1 shows as alterable, besides the keys of TLS and SASL: the same here, but
+/// for what is listed.
+#[test]
+fn what_kafka_alters_at_run_time_is_altered_here() {
+    const KAFKA: &str = "\
+        background.threads compression.gzip.level compression.lz4.level \
+        compression.type compression.zstd.level config.providers cordoned.log.dirs \
+        follower.fetch.last.tiered.offset.enable group.consumer.assignment.interval.ms \
+        group.coordinator.cached.buffer.max.bytes group.share.assignment.interval.ms \
+        group.streams.assignment.interval.ms listener.security.protocol.map listeners \
+        log.cleaner.backoff.ms log.cleaner.dedupe.buffer.size \
+        log.cleaner.delete.retention.ms log.cleaner.io.buffer.load.factor \
+        log.cleaner.io.buffer.size log.cleaner.io.max.bytes.per.second \
+        log.cleaner.max.compaction.lag.ms log.cleaner.min.cleanable.ratio \
+        log.cleaner.min.compaction.lag.ms log.cleaner.threads log.cleanup.policy \
+        log.flush.interval.messages log.flush.interval.ms log.index.interval.bytes \
+        log.index.size.max.bytes log.local.retention.bytes log.local.retention.ms \
+        log.message.timestamp.after.max.ms log.message.timestamp.before.max.ms \
+        log.message.timestamp.type log.preallocate log.retention.bytes \
+        log.retention.ms log.roll.jitter.ms log.roll.ms log.segment.bytes \
+        log.segment.delete.delay.ms max.connection.creation.rate max.connections \
+        max.connections.per.ip max.connections.per.ip.overrides message.max.bytes \
+        metric.reporters min.insync.replicas num.io.threads num.network.threads \
+        num.recovery.threads.per.data.dir num.replica.fetchers principal.builder.class \
+        producer.id.expiration.ms remote.fetch.max.wait.ms \
+        remote.list.offsets.request.timeout.ms \
+        remote.log.index.file.cache.total.size.bytes \
+        remote.log.manager.copier.thread.pool.size \
+        remote.log.manager.copy.max.bytes.per.second \
+        remote.log.manager.expiration.thread.pool.size \
+        remote.log.manager.fetch.max.bytes.per.second \
+        remote.log.manager.follower.thread.pool.size remote.log.reader.threads \
+        share.coordinator.cached.buffer.max.bytes \
+        transaction.partition.verification.enable unclean.leader.election.enable";
+    // Of one server without security, plug-ins and remote storage.
+    const NOT_HERE: &[&str] = &[
+        "config.providers",
+        "cordoned.log.dirs",
+        "follower.fetch.last.tiered.offset.enable",
+        "listener.security.protocol.map",
+        "listeners",
+        "metric.reporters",
+        "principal.builder.class",
+        "producer.id.expiration.ms",
+    ];
+    for name in KAFKA.split_whitespace() {
+        let is_altered = key(name).is_some_and(|key| key.scope == Scope::Cluster);
+        assert_eq!(is_altered, !NOT_HERE.contains(&name), "{name}");
+    }
 }

@@ -313,7 +313,12 @@ impl Permit {
             return Err(Rejection::MaxConnections);
         }
         let from_ip = open.by_ip.get(&ip).copied().unwrap_or(0);
-        if from_ip >= config.max_connections_per_ip {
+        let overrides = &config.max_connections_per_ip_overrides.0;
+        let max_from_ip = match overrides.get(&ip.to_canonical()) {
+            Some(max) => *max,
+            None => config.max_connections_per_ip,
+        };
+        if from_ip >= max_from_ip {
             return Err(Rejection::MaxConnectionsPerIp);
         }
         open.open += 1;

@@ -524,9 +524,15 @@ async fn connections_above_the_limits_are_closed() {
         max_connections_per_ip,
         ..Config::default()
     };
+    let address = std::net::IpAddr::from([127, 0, 0, 1]);
+    let overridden = Config {
+        max_connections_per_ip_overrides: config::PerAddress([(address, 2)].into()),
+        ..limits(10, 10)
+    };
     let cases = [
         (limits(2, 10), Rejection::MaxConnections),
         (limits(10, 2), Rejection::MaxConnectionsPerIp),
+        (overridden, Rejection::MaxConnectionsPerIp),
     ];
     for (config, reason) in cases {
         let server = Server::start(config).await;

@@ -31,7 +31,8 @@ pub(in crate::cli) struct Create {
     #[arg(value_parser = super::named)]
     queue: String,
     /// A topic that it reads; may be given often
-    #[arg(long = "topic", short, value_name = "TOPIC", required = true, value_parser = super::named)]
+    #[arg(long = "topic", short, value_name = "TOPIC", required = true)]
+    #[arg(value_parser = super::named)]
     topics: Vec<String>,
     /// Where it begins: earliest, latest, or an offset
     #[arg(long, value_name = "WHERE", default_value = "earliest", value_parser = parse_start)]

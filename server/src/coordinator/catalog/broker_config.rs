@@ -238,7 +238,13 @@ impl BrokerConfigs {
     /// INVALID_REQUEST, as in Kafka, with a sentence that names the value and what is allowed.
     pub fn check(&self, key: &Key, value: &str) -> Result<(), Refusal> {
         let mut copy = (*self.effective).clone();
+        let is_number = matches!(
+            key.kind,
+            Kind::Int | Kind::Short | Kind::Long | Kind::Double
+        );
         let outcome = match value.len() {
+            // What stands for no value in a file is none here: a key is deleted instead.
+            0 if is_number => Err(format!("is empty; give {}", key.expects())),
             0..=VALUE_BYTES_MAX => key.write(&mut copy, value),
             _ => Err(format!("is longer than {VALUE_BYTES_MAX} bytes")),
         };

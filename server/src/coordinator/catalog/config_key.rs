@@ -61,6 +61,7 @@ impl Takes {
     /// For people: what is allowed.
     fn text(self) -> String {
         match self {
+            Self::Number(i64::MIN, i64::MAX) => "a whole number".into(),
             Self::Number(min, i64::MAX) => format!("a whole number of at least {min}"),
             Self::Number(min, max) => format!("a whole number from {min} to {max}"),
             Self::Ratio => "a number from 0 to 1".into(),

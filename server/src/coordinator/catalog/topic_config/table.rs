@@ -137,7 +137,7 @@ pub const TOPIC_KEYS: &[ConfigKey] = &[
         Kind::Long,
         Takes::Number(-2, i64::MAX),
         "-2",
-        &[],
+        &[("log.local.retention.bytes", 1)],
         "Of tiered storage: what stays on the local disk, in bytes.",
     )),
     shown(ConfigKey::new(
@@ -145,7 +145,7 @@ pub const TOPIC_KEYS: &[ConfigKey] = &[
         Kind::Long,
         Takes::Number(-2, i64::MAX),
         "-2",
-        &[],
+        &[("log.local.retention.ms", 1)],
         "Of tiered storage: how long records stay on the local disk, in milliseconds.",
     )),
     ConfigKey::new(
@@ -247,11 +247,11 @@ pub const TOPIC_KEYS: &[ConfigKey] = &[
     ConfigKey::new(
         "retention.bytes",
         Kind::Long,
-        Takes::Number(-1, i64::MAX),
+        Takes::Number(i64::MIN, i64::MAX),
         "-1",
         &[("log.retention.bytes", 1)],
-        "The oldest segments of a partition go while it is larger than this, in bytes; -1 is \
-         no limit.",
+        "The oldest segments of a partition go while it is larger than this, in bytes; below 0 \
+         there is no limit.",
     ),
     ConfigKey::new(
         "retention.ms",

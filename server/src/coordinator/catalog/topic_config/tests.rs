@@ -214,7 +214,7 @@ fn limits_are_taken_and_one_past_them_is_not() {
         ("segment.bytes", "1048576", "1048575"),
         ("segment.bytes", "2147483647", "2147483648"),
         ("segment.ms", "1", "0"),
-        ("retention.bytes", "-1", "-2"),
+        ("retention.bytes", "-2", "9223372036854775808"),
         ("flush.messages", "1", "0"),
         ("local.retention.ms", "-2", "-3"),
         ("max.compaction.lag.ms", "1", "0"),
