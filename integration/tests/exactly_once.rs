@@ -34,9 +34,9 @@ const PATIENCE: Duration = Duration::from_secs(240);
 /// How long transactions may stay open whose workers were killed.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How many ids one transaction takes at most: at least 200 transactions, and no tiny ones.
+/// How many ids one transaction takes at most: a million is through in a quarter of an hour.
 fn records(ids: u64) -> u64 {
-    (ids / 200).clamp(100, 1000)
+    (ids / 200).clamp(100, 250)
 }
 
 fn setting(name: &str, default: u64) -> u64 {
