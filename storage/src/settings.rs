@@ -103,6 +103,18 @@ pub struct LogSettings {
     pub zstd_level: i32,
 }
 
+impl LogSettings {
+    /// When a segment is rolled: after `segment.ms`, and in a compacted log early enough for
+    /// `max.compaction.lag.ms`, since nothing of the active segment is cleaned (C-1).
+    #[must_use]
+    pub fn roll_ms(&self) -> i64 {
+        match self.compact {
+            true => self.segment_ms.min(self.max_compaction_lag_ms),
+            false => self.segment_ms,
+        }
+    }
+}
+
 impl Default for LogSettings {
     fn default() -> Self {
         Self {

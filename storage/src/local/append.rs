@@ -111,7 +111,8 @@ impl LocalPartition {
         if let Some(sent) = self.check_producer(&mut writer, batch.header(), entry)? {
             return Ok(self.duplicate(sent.base, sent.end, durability));
         }
-        self.make_room(&mut writer, batch.header(), settings, now_ms)?;
+        let timestamp = head.max_timestamp;
+        self.make_room(&mut writer, batch.header(), timestamp, settings, now_ms)?;
         let base = writer.end;
         head.place(base, leader_epoch);
         let active = writer
@@ -263,6 +264,7 @@ impl LocalPartition {
         &self,
         writer: &mut Writer,
         header: &BatchHeader,
+        timestamp: i64,
         settings: &LogSettings,
         now_ms: i64,
     ) -> Result<(), StorageError> {
@@ -271,7 +273,7 @@ impl LocalPartition {
         }
         let due = match &writer.active {
             None => true,
-            Some(active) => active.is_due(header, writer.end, settings, now_ms),
+            Some(active) => active.is_due(header, timestamp, writer.end, settings, now_ms),
         };
         if due {
             writer.active = Some(self.roll(writer.end, now_ms)?);

@@ -81,10 +81,12 @@ impl Writer {
 }
 
 impl Active {
-    /// Whether a batch begins a new segment.
+    /// Whether a batch begins a new segment. `timestamp` is its largest, as it will be
+    /// stored.
     pub fn is_due(
         &self,
         header: &BatchHeader,
+        timestamp: i64,
         end: Offset,
         settings: &LogSettings,
         now_ms: i64,
@@ -110,7 +112,7 @@ impl Active {
         if entries * INDEX_ENTRY_BYTES >= u64::from(settings.segment_index_bytes) {
             return true;
         }
-        self.age_ms(header.max_timestamp, now_ms) > settings.segment_ms - self.jitter_ms(settings)
+        self.age_ms(timestamp, now_ms) > settings.roll_ms() - self.jitter_ms(settings)
     }
 
     /// By record timestamps where there are any, else by the clock.
@@ -124,7 +126,7 @@ impl Active {
 
     /// A part of `segment.jitter.ms` that is the segment's own: spread, yet repeatable.
     fn jitter_ms(&self, settings: &LogSettings) -> i64 {
-        let bound = settings.segment_jitter_ms.min(settings.segment_ms);
+        let bound = settings.segment_jitter_ms.min(settings.roll_ms());
         if bound <= 0 {
             return 0;
         }

@@ -49,6 +49,24 @@ fn p_12_the_stamped_batch_has_a_right_crc_and_the_rest_is_untouched() {
     assert_eq!(timed(&log, TimeQuery::AtOrAfter(6)), Some((0, NOW_MS)));
 }
 
+/// The times that count are the log's own, whatever producers say.
+#[test]
+fn r_1_segments_with_the_logs_own_time_roll_by_it() {
+    let rig = Rig::new();
+    let log = rig.open(LogSettings {
+        timestamp_type: TimestampType::LogAppendTime,
+        segment_ms: 1000,
+        ..LogSettings::default()
+    });
+    let ahead = NOW_MS + 2000;
+    for (sent_ms, age_ms, segments) in [(5, 0, 1), (ahead, 1, 1), (5, 1001, 2)] {
+        let batch = batch_at(sent_ms, &["x"]);
+        let now_ms = NOW_MS + age_ms;
+        wait(log.append(&batch, Origin::Client, Durability::Written, now_ms)).unwrap();
+        assert_eq!(log.segments(), segments, "after {age_ms} ms");
+    }
+}
+
 #[test]
 fn p_13_offset_and_epoch_are_set_outside_the_crc() {
     let rig = Rig::new();

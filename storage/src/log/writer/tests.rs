@@ -32,7 +32,8 @@ fn settings() -> LogSettings {
 }
 
 fn is_due(active: &Active, header: &BatchHeader, settings: &LogSettings, now_ms: i64) -> bool {
-    active.is_due(header, Offset::new(200), settings, now_ms)
+    let time = header.max_timestamp;
+    active.is_due(header, time, Offset::new(200), settings, now_ms)
 }
 
 #[test]
@@ -65,8 +66,8 @@ fn r_1_offsets_stay_within_32_bits_of_the_base() {
     let end = Offset::new(100 + i64::from(i32::MAX));
     let active = active(10, 1000);
     let header = header(1000);
-    assert!(!active.is_due(&header, end, &settings(), 1000));
-    assert!(active.is_due(&header, end.plus(1), &settings(), 1000));
+    assert!(!active.is_due(&header, 1000, end, &settings(), 1000));
+    assert!(active.is_due(&header, 1000, end.plus(1), &settings(), 1000));
 }
 
 #[test]
@@ -102,7 +103,7 @@ fn jitter_only_ever_brings_a_roll_forward() {
             ..active(10, 1000)
         };
         let due = (1000..=1501)
-            .find(|time| active.is_due(&header(*time), Offset::new(200), &settings, 1000))
+            .find(|time| is_due(&active, &header(*time), &settings, 1000))
             .unwrap();
         assert!((1101..=1501).contains(&due), "{due}");
     }
@@ -114,6 +115,30 @@ fn a_segment_with_very_many_aborted_transactions_is_followed_by_another() {
         aborted: crate::log::aborted::SEGMENT_MAX,
         ..active(10, 5)
     };
-    assert!(full.is_due(&header(5), Offset::new(101), &settings(), 1000));
-    assert!(!active(10, 5).is_due(&header(5), Offset::new(101), &settings(), 1000));
+    assert!(is_due(&full, &header(5), &settings(), 1000));
+    assert!(!is_due(&active(10, 5), &header(5), &settings(), 1000));
+}
+
+/// Of the active segment nothing is cleaned: a record that is to be cleaned so long after it was
+/// written must not lie there any longer.
+#[test]
+fn c_1_a_compacted_log_rolls_in_time_for_its_largest_lag() {
+    let mut settings = LogSettings {
+        max_compaction_lag_ms: 200,
+        segment_jitter_ms: 150,
+        ..settings()
+    };
+    let due = |settings: &LogSettings| {
+        let active = active(10, 1000);
+        (1000..=1501)
+            .find(|time| is_due(&active, &header(*time), settings, 1000))
+            .unwrap()
+    };
+    assert!(due(&settings) > 1201, "one that is not compacted");
+    settings.compact = true;
+    assert!((1051..=1201).contains(&due(&settings)));
+    settings.segment_jitter_ms = 0;
+    assert_eq!(due(&settings), 1201);
+    settings.max_compaction_lag_ms = i64::MAX;
+    assert_eq!(due(&settings), 1501);
 }
