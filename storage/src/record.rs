@@ -13,6 +13,7 @@ use crate::{Batch, Offset, StorageError};
 pub(crate) mod pack;
 pub(crate) mod raw;
 mod snappy;
+pub(crate) mod unpack;
 
 /// The most bytes that one batch may unfold to.
 pub const UNPACKED_BYTES_MAX: usize = 128 << 20;
@@ -195,6 +196,31 @@ impl Input for Bytes {
     }
 
     fn skip(&mut self, len: usize) -> Result<(), StorageError> {
+        split(self, len).map(drop)
+    }
+
+    fn is_at_end(&mut self) -> Result<bool, StorageError> {
+        Ok(self.is_empty())
+    }
+}
+
+fn split(bytes: &mut Bytes, len: usize) -> Result<Bytes, StorageError> {
+    if len > bytes.len() {
+        return Err(MALFORMED);
+    }
+    Ok(bytes.split_to(len))
+}
+
+impl Input for &[u8] {
+    fn byte(&mut self) -> Result<u8, StorageError> {
+        let Some((byte, rest)) = self.split_first() else {
+            return Err(MALFORMED);
+        };
+        *self = rest;
+        Ok(*byte)
+    }
+
+    fn skip(&mut self, len: usize) -> Result<(), StorageError> {
         cut(self, len).map(drop)
     }
 
@@ -203,11 +229,12 @@ impl Input for Bytes {
     }
 }
 
-fn cut(bytes: &mut Bytes, len: usize) -> Result<Bytes, StorageError> {
-    if len > bytes.len() {
+fn cut<'a>(bytes: &mut &'a [u8], len: usize) -> Result<&'a [u8], StorageError> {
+    let Some((front, rest)) = bytes.split_at_checked(len) else {
         return Err(MALFORMED);
-    }
-    Ok(bytes.split_to(len))
+    };
+    *bytes = rest;
+    Ok(front)
 }
 
 /// A decompressor that may yield so many bytes and no more.
@@ -280,7 +307,7 @@ struct Kept {
 }
 
 fn keep(input: &mut Bytes, len: Option<usize>) -> Result<Option<Bytes>, StorageError> {
-    len.map(|len| cut(input, len)).transpose()
+    len.map(|len| split(input, len)).transpose()
 }
 
 impl Fields<Bytes> for Kept {
@@ -300,7 +327,7 @@ impl Fields<Bytes> for Kept {
         left: &mut Left,
         key_len: usize,
     ) -> Result<(), StorageError> {
-        let key = cut(input, key_len)?;
+        let key = split(input, key_len)?;
         let len = left.length(input)?;
         self.headers.push((key, keep(input, len)?));
         Ok(())
@@ -335,7 +362,11 @@ struct Left(usize);
 
 impl Left {
     fn pay(&mut self, len: usize) -> Result<(), StorageError> {
-        self.0 = self.0.checked_sub(len).ok_or(MALFORMED)?;
+        // No error is made that has to be dropped: this is done for every field.
+        let Some(left) = self.0.checked_sub(len) else {
+            return Err(MALFORMED);
+        };
+        self.0 = left;
         Ok(())
     }
 
@@ -367,12 +398,10 @@ fn read_record<I: Input + ?Sized>(
     fields: &mut impl Fields<I>,
 ) -> Result<RecordHead, StorageError> {
     let (len, _) = varint(input)?;
-    let mut left = Left(
-        i32::try_from(len)
-            .ok()
-            .and_then(|len| usize::try_from(len).ok())
-            .ok_or(MALFORMED)?,
-    );
+    if !(0..=i64::from(i32::MAX)).contains(&len) {
+        return Err(MALFORMED);
+    }
+    let mut left = Left(len as usize);
     left.pay(1)?;
     input.byte()?;
     let timestamp_delta = left.varint(input)?;

@@ -284,7 +284,11 @@ impl Run<'_> {
             aborted.extend(self.partition.state().log.aborted(end, end));
         }
         let records = dirty.end.get().saturating_sub(dirty.from.get());
-        let mut map = KeyMap::new(self.rules.map_bytes, u64::try_from(records).unwrap_or(0));
+        let mut map = KeyMap::new(
+            self.rules.map_bytes,
+            u64::try_from(records).unwrap_or(0),
+            dirty.from,
+        );
         self.done.map_bytes = map.bytes() as u64;
         let new = sources.partition_point(|source| source.end <= dirty.from);
         let (cleaned, new) = sources.split_at(new);

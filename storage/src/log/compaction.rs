@@ -26,8 +26,9 @@ use std::sync::Arc;
 use crate::disk::File;
 use crate::log::compaction::copy::BatchReader;
 use crate::log::compaction::ended::Ended;
-use crate::log::compaction::map::KeyMap;
+use crate::log::compaction::map::{Hash, KeyMap};
 use crate::record::raw;
+use crate::record::unpack::Unpacker;
 use crate::{Batch, Offset, Position, StorageError};
 
 /// A sealed segment to be cleaned.
@@ -60,6 +61,7 @@ pub(crate) fn map_keys(
     pace: Pace<'_>,
 ) -> Result<Offset, StorageError> {
     let mut mapped = from.plus(-1);
+    let mut scratch = Scratch::default();
     for source in sources {
         let mut reader = BatchReader::new(source);
         while let Some(batch) = reader.next()? {
@@ -69,7 +71,7 @@ pub(crate) fn map_keys(
             if last < from {
                 continue;
             }
-            if !is_aborted && !map_batch(map, &batch, from, &mut mapped)? {
+            if !is_aborted && !map_batch(map, &batch, from, &mut mapped, &mut scratch)? {
                 return Ok(mapped);
             }
             mapped = mapped.max(last);
@@ -78,29 +80,42 @@ pub(crate) fn map_keys(
     Ok(mapped)
 }
 
+/// What the mapping of one batch leaves for the next.
+#[derive(Default)]
+struct Scratch {
+    unpacker: Unpacker,
+    found: Vec<(Option<Hash>, Offset)>,
+}
+
 /// Note the keys of one batch. False if the map is full; `mapped` says how far it came.
 fn map_batch(
     map: &mut KeyMap,
     batch: &Batch,
     from: Offset,
     mapped: &mut Offset,
+    scratch: &mut Scratch,
 ) -> Result<bool, StorageError> {
     let header = batch.header();
     if header.is_control() {
         return Ok(true);
     }
-    for record in raw::records(batch)? {
+    let Scratch { unpacker, found } = scratch;
+    found.clear();
+    for record in raw::records(header, unpacker.unpack(batch)?) {
         let record = record?;
         let offset = Offset::new(header.base_offset).plus(i64::from(record.offset_delta));
-        if offset < from {
-            continue;
+        if offset >= from {
+            found.push((record.key.map(|key| map.hash(key)), offset));
         }
-        if let Some(key) = &record.key
-            && !map.put(key, offset)
-        {
-            return Ok(false);
+    }
+    for found in found.chunks(map::FETCH_KEYS) {
+        map.fetch(found.iter().filter_map(|(hash, _)| *hash));
+        for (hash, offset) in found {
+            if hash.is_some_and(|hash| !map.put(hash, *offset)) {
+                return Ok(false);
+            }
+            *mapped = (*mapped).max(*offset);
         }
-        *mapped = (*mapped).max(offset);
     }
     Ok(true)
 }

@@ -30,7 +30,48 @@ pub(crate) fn pack(
         4 => zstd::bulk::compress(&records, level.unwrap_or(ZSTD_LEVEL)),
         _ => return Err(StorageError::InvalidBatch("an unknown compression codec")),
     };
-    packed.map_err(|_| StorageError::InvalidBatch("the records cannot be compressed"))
+    packed.map_err(|_| CANNOT)
+}
+
+const CANNOT: StorageError = StorageError::InvalidBatch("the records cannot be compressed");
+
+/// Compresses one batch after the other at the usual levels, in memory that stays.
+#[derive(Default)]
+pub(crate) struct Packer {
+    packed: Vec<u8>,
+    /// Making one costs more than packing a small batch.
+    zstd: Option<zstd::bulk::Compressor<'static>>,
+}
+
+/// What is kept for the next batch.
+const KEPT_BYTES_MAX: usize = 4 << 20;
+
+impl Packer {
+    /// As [`pack`].
+    ///
+    /// # Errors
+    /// As [`pack`].
+    pub fn pack<'a>(&'a mut self, codec: i16, records: &'a [u8]) -> Result<&'a [u8], StorageError> {
+        match codec {
+            0 => return Ok(records),
+            4 => self.pack_zstd(records).map_err(|_| CANNOT)?,
+            _ => self.packed = pack(codec, records.to_vec(), None)?,
+        }
+        Ok(&self.packed)
+    }
+
+    fn pack_zstd(&mut self, records: &[u8]) -> io::Result<()> {
+        let compressor = match &mut self.zstd {
+            Some(compressor) => compressor,
+            None => self.zstd.insert(zstd::bulk::Compressor::new(ZSTD_LEVEL)?),
+        };
+        self.packed.clear();
+        self.packed.shrink_to(KEPT_BYTES_MAX);
+        self.packed
+            .reserve(zstd::zstd_safe::compress_bound(records.len()));
+        compressor.compress_to_buffer(records, &mut self.packed)?;
+        Ok(())
+    }
 }
 
 /// A level below 0 is the library's own choice.

@@ -1,67 +1,57 @@
 //! The records of a batch with their own bytes, so that some can be taken out and the others kept
-//! as they are.
+//! as they are. Nothing is copied and nothing counted: a cleaning looks at each record of a log.
 
-use bytes::{Buf, Bytes};
-
-use super::{Fields, Input, Left, MALFORMED, read_record, unpack, varint};
-use crate::batch::{HEADER_BYTES, put_varint};
-use crate::{Batch, StorageError};
+use super::{Fields, Input, Left, MALFORMED, cut, read_record, varint};
+use crate::batch::put_varint;
+use crate::{BatchHeader, StorageError};
 
 /// A record and where its bytes lie.
-#[derive(Debug, Clone)]
-pub(crate) struct Raw {
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Raw<'a> {
     /// All of it, its length in front.
-    pub bytes: Bytes,
+    pub bytes: &'a [u8],
     /// Its offset minus the batch's base offset.
     pub offset_delta: i32,
     /// Its time minus the batch's base timestamp, ms.
     pub timestamp_delta: i64,
     /// Its key; `None` is null.
-    pub key: Option<Bytes>,
+    pub key: Option<&'a [u8]>,
     /// Whether its value is not null.
     pub has_value: bool,
 }
 
 /// The records of one batch. Made by [`records`].
 #[derive(Debug)]
-pub(crate) struct Raws {
-    input: Bytes,
+pub(crate) struct Raws<'a> {
+    input: &'a [u8],
     left: i32,
     last_delta: i32,
 }
 
-/// The records of a batch, in order.
+/// The records of a batch, in order. `unpacked` are their bytes, as
+/// [`Unpacker`](super::unpack::Unpacker) gives them.
 ///
-/// # Errors
-/// As [`crate::records`]. Items are errors besides if an offset lies outside of the batch, or
-/// bytes are left over.
-pub(crate) fn records(batch: &Batch) -> Result<Raws, StorageError> {
-    let header = batch.header();
-    let input = match header.codec() {
-        // A batch that a cleaning emptied holds nothing to unpack.
-        _ if header.count == 0 => Bytes::new(),
-        0 => batch.bytes().slice(HEADER_BYTES..),
-        _ => unpack(batch)?,
-    };
-    Ok(Raws {
-        input,
+/// Items are errors if the bytes are no record, an offset lies outside of the batch, or bytes are
+/// left over; nothing follows.
+pub(crate) fn records<'a>(header: &BatchHeader, unpacked: &'a [u8]) -> Raws<'a> {
+    Raws {
+        input: unpacked,
         left: header.count,
         last_delta: header.last_offset_delta,
-    })
+    }
 }
 
-impl Raws {
-    fn read(&mut self) -> Result<Raw, StorageError> {
-        let mut bytes = self.input.clone();
+impl<'a> Raws<'a> {
+    fn read(&mut self) -> Result<Raw<'a>, StorageError> {
+        let bytes = self.input;
         let mut fields = Keyed::default();
         let head = read_record(&mut self.input, &mut fields)?;
-        bytes.truncate(bytes.len() - self.input.len());
         let is_outside = !(0..=self.last_delta).contains(&head.offset_delta);
         if is_outside || (self.left == 0 && !self.input.is_empty()) {
             return Err(MALFORMED);
         }
         Ok(Raw {
-            bytes,
+            bytes: &bytes[..bytes.len() - self.input.len()],
             offset_delta: head.offset_delta,
             timestamp_delta: head.timestamp_delta,
             key: fields.key,
@@ -70,8 +60,8 @@ impl Raws {
     }
 }
 
-impl Iterator for Raws {
-    type Item = Result<Raw, StorageError>;
+impl<'a> Iterator for Raws<'a> {
+    type Item = Result<Raw<'a>, StorageError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.left <= 0 {
@@ -87,25 +77,25 @@ impl Iterator for Raws {
 }
 
 #[derive(Default)]
-struct Keyed {
-    key: Option<Bytes>,
+struct Keyed<'a> {
+    key: Option<&'a [u8]>,
     has_value: bool,
 }
 
-impl Fields<Bytes> for Keyed {
-    fn key(&mut self, input: &mut Bytes, len: Option<usize>) -> Result<(), StorageError> {
-        self.key = super::keep(input, len)?;
+impl<'a> Fields<&'a [u8]> for Keyed<'a> {
+    fn key(&mut self, input: &mut &'a [u8], len: Option<usize>) -> Result<(), StorageError> {
+        self.key = len.map(|len| cut(input, len)).transpose()?;
         Ok(())
     }
 
-    fn value(&mut self, input: &mut Bytes, len: Option<usize>) -> Result<(), StorageError> {
+    fn value(&mut self, input: &mut &'a [u8], len: Option<usize>) -> Result<(), StorageError> {
         self.has_value = len.is_some();
         input.skip(len.unwrap_or(0))
     }
 
     fn header(
         &mut self,
-        input: &mut Bytes,
+        input: &mut &'a [u8],
         left: &mut Left,
         key_len: usize,
     ) -> Result<(), StorageError> {
@@ -113,22 +103,22 @@ impl Fields<Bytes> for Keyed {
     }
 }
 
-impl Raw {
+impl Raw<'_> {
     /// Write the record as one of a batch whose base timestamp is `shift_ms` lower.
     ///
     /// # Errors
     /// [`StorageError::InvalidBatch`] if its bytes are no record.
     pub fn put_shifted(&self, out: &mut Vec<u8>, shift_ms: i64) -> Result<(), StorageError> {
-        let mut rest = self.bytes.clone();
+        let mut rest = self.bytes;
         varint(&mut rest)?;
         let attributes = rest.byte()?;
         varint(&mut rest)?;
         let mut time = Vec::with_capacity(10);
         put_varint(&mut time, self.timestamp_delta.saturating_add(shift_ms));
-        put_varint(out, (1 + time.len() + rest.remaining()) as i64);
+        put_varint(out, (1 + time.len() + rest.len()) as i64);
         out.push(attributes);
         out.extend_from_slice(&time);
-        out.extend_from_slice(&rest);
+        out.extend_from_slice(rest);
         Ok(())
     }
 }

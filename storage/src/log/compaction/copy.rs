@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::batch::{BatchHeader, HEADER_BYTES};
 use crate::disk::{File, read_exact_at};
 use crate::log::compaction::ended::Ended;
-use crate::log::compaction::filter::{Left, Rules, filler};
+use crate::log::compaction::filter::{Left, Rules, Scratch, filler};
 use crate::log::compaction::{Pace, Source};
 use crate::log::segment::Segment;
 use crate::{AbortedTransaction, Batch, Offset, Position, StorageError};
@@ -127,11 +127,12 @@ pub(crate) fn copy(
         hole: None,
     };
     let mut is_changed = sources.len() > 1;
+    let mut scratch = Scratch::default();
     for source in sources {
         let mut reader = BatchReader::new(source);
         while let Some(batch) = reader.next()? {
             let before = output.segment.size;
-            match rules.apply(&batch, ended)? {
+            match rules.apply(&batch, ended, &mut scratch)? {
                 Left::Whole => output.put(&batch)?,
                 Left::Part(part) => {
                     is_changed = true;

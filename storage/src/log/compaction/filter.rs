@@ -6,9 +6,14 @@ use bytes::Bytes;
 
 use crate::batch::{BatchHeader, CRC_FROM, DELETE_HORIZON, HEADER_BYTES};
 use crate::log::compaction::ended::Ended;
-use crate::log::compaction::map::KeyMap;
-use crate::record::{pack, raw};
+use crate::log::compaction::map::{FETCH_KEYS, Hash, KeyMap};
+use crate::record::pack::Packer;
+use crate::record::raw;
+use crate::record::unpack::Unpacker;
 use crate::{Batch, Offset, StorageError};
+
+/// The memory of one batch's records that is kept for the next.
+const BODY_BYTES_KEPT: usize = 4 << 20;
 
 /// What is left.
 #[derive(Debug, Clone)]
@@ -45,10 +50,18 @@ pub(crate) struct Rules<'a> {
     pub delete_retention_ms: i64,
 }
 
-/// Records that stay, and what they say together.
+/// What one batch leaves for the next: memory, and what is dear to make.
 #[derive(Default)]
-struct Kept {
-    records: Vec<raw::Raw>,
+pub(crate) struct Scratch {
+    unpacker: Unpacker,
+    packer: Packer,
+    hashes: Vec<Option<Hash>>,
+    body: Vec<u8>,
+}
+
+/// Records that stay, and what they say together.
+struct Kept<'a> {
+    records: Vec<raw::Raw<'a>>,
     has_tombstone: bool,
 }
 
@@ -57,7 +70,12 @@ impl Rules<'_> {
     ///
     /// # Errors
     /// [`StorageError::InvalidBatch`] if its records cannot be read.
-    pub fn apply(&self, batch: &Batch, ended: &mut Ended) -> Result<Left, StorageError> {
+    pub fn apply(
+        &self,
+        batch: &Batch,
+        ended: &mut Ended,
+        scratch: &mut Scratch,
+    ) -> Result<Left, StorageError> {
         let header = batch.header();
         let may_go = ended.see(batch);
         if header.base_offset > self.mapped.get() {
@@ -71,45 +89,69 @@ impl Rules<'_> {
         if goes || header.count == 0 {
             return self.emptied(header);
         }
-        if header.is_control() {
-            return match may_go && header.delete_horizon_ms().is_none() {
-                true => self.rewrite(
-                    header,
-                    raw::records(batch)?.collect::<Result<_, _>>()?,
-                    true,
-                ),
-                false => Ok(Left::Whole),
-            };
+        let Scratch {
+            unpacker,
+            packer,
+            hashes,
+            body,
+        } = scratch;
+        let has_horizon = header.delete_horizon_ms().is_some();
+        if header.is_control() && (!may_go || has_horizon) {
+            return Ok(Left::Whole);
         }
-        let kept = self.keep(batch, is_past)?;
+        let records = raw::records(header, unpacker.unpack(batch)?);
+        if header.is_control() {
+            let marker: Vec<_> = records.collect::<Result<_, _>>()?;
+            return self.rewrite(header, &marker, true, packer, body);
+        }
+        let kept = self.keep(header, records, is_past, hashes)?;
         if kept.records.is_empty() {
             return self.emptied(header);
         }
-        let needs_horizon = kept.has_tombstone && header.delete_horizon_ms().is_none();
+        let needs_horizon = kept.has_tombstone && !has_horizon;
         if kept.records.len() == usize::try_from(header.count).unwrap_or(0) && !needs_horizon {
             return Ok(Left::Whole);
         }
-        self.rewrite(header, kept.records, needs_horizon)
+        self.rewrite(header, &kept.records, needs_horizon, packer, body)
     }
 
     /// The records that stay: the last of each key, tombstones until their horizon (C-2, C-3).
-    fn keep(&self, batch: &Batch, is_past: bool) -> Result<Kept, StorageError> {
-        let base = Offset::new(batch.header().base_offset);
-        let mut kept = Kept::default();
-        for record in raw::records(batch)? {
-            let record = record?;
+    fn keep<'a>(
+        &self,
+        header: &BatchHeader,
+        records: raw::Raws<'a>,
+        is_past: bool,
+        hashes: &mut Vec<Option<Hash>>,
+    ) -> Result<Kept<'a>, StorageError> {
+        let base = Offset::new(header.base_offset);
+        let mut all: Vec<_> = records.collect::<Result<_, _>>()?;
+        hashes.clear();
+        hashes.extend(
+            all.iter()
+                .map(|record| record.key.map(|key| self.map.hash(key))),
+        );
+        let mut has_tombstone = false;
+        let mut at = 0;
+        all.retain(|record| {
+            if at % FETCH_KEYS == 0 {
+                let next = hashes[at..].iter().take(FETCH_KEYS);
+                self.map.fetch(next.flatten().copied());
+            }
+            let hash = hashes[at];
+            at += 1;
             let offset = base.plus(i64::from(record.offset_delta));
             let stays = offset > self.mapped
-                || record.key.as_ref().is_some_and(|key| {
-                    self.map.get(key).is_none_or(|last| offset >= last)
+                || hash.is_some_and(|hash| {
+                    self.map.get(hash).is_none_or(|last| offset >= last)
                         && (record.has_value || !is_past)
                 });
-            if stays {
-                kept.has_tombstone |= !record.has_value;
-                kept.records.push(record);
-            }
-        }
-        Ok(kept)
+            has_tombstone |= stays && !record.has_value;
+            stays
+        });
+        Ok(Kept {
+            records: all,
+            has_tombstone,
+        })
     }
 
     /// Nothing, or the bare header if the producer's sequence is known from it (C-2).
@@ -125,9 +167,11 @@ impl Rules<'_> {
             false => Ok(Left::Nothing),
             true if header.count == 0 => Ok(Left::Whole),
             true => {
+                // No record is left to be packed, nor one that waits for a horizon.
                 let empty = BatchHeader {
                     count: 0,
-                    attributes: header.attributes & !0x07,
+                    attributes: header.attributes & !(0x07 | DELETE_HORIZON),
+                    base_timestamp: header.max_timestamp,
                     ..*header
                 };
                 finish(empty, &[]).map(Left::Part)
@@ -139,8 +183,10 @@ impl Rules<'_> {
     fn rewrite(
         &self,
         header: &BatchHeader,
-        records: Vec<raw::Raw>,
+        records: &[raw::Raw<'_>],
         sets_horizon: bool,
+        packer: &mut Packer,
+        body: &mut Vec<u8>,
     ) -> Result<Left, StorageError> {
         let mut changed = *header;
         changed.count = i32::try_from(records.len()).unwrap_or(i32::MAX);
@@ -148,21 +194,21 @@ impl Rules<'_> {
         if !header.is_log_append_time() {
             changed.max_timestamp = header.base_timestamp.saturating_add(newest.unwrap_or(0));
         }
-        let mut body = Vec::with_capacity(records.iter().map(|record| record.bytes.len()).sum());
+        body.clear();
+        body.shrink_to(BODY_BYTES_KEPT);
         if sets_horizon {
             changed.attributes |= DELETE_HORIZON;
             changed.base_timestamp = self.now_ms.saturating_add(self.delete_retention_ms);
             let shift_ms = header.base_timestamp.saturating_sub(changed.base_timestamp);
-            for record in &records {
-                record.put_shifted(&mut body, shift_ms)?;
+            for record in records {
+                record.put_shifted(body, shift_ms)?;
             }
         } else {
-            for record in &records {
-                body.extend_from_slice(&record.bytes);
+            for record in records {
+                body.extend_from_slice(record.bytes);
             }
         }
-        drop(records);
-        finish(changed, &pack::pack(header.codec(), body, None)?).map(Left::Part)
+        finish(changed, packer.pack(header.codec(), body)?).map(Left::Part)
     }
 }
 

@@ -115,7 +115,7 @@ impl Sealed {
     fn clean(&mut self, run: &Run<'_>) -> Result<Offset, StorageError> {
         let found = find_aborted(&self.sources, &mut |_| Ok(()))?;
         let aborted = |from| Ended::new(found.clone(), from);
-        let mut map = KeyMap::new(run.map_bytes, 1 << 20);
+        let mut map = KeyMap::new(run.map_bytes, 1 << 20, run.from);
         let start = self.sources[0].base;
         let dirty: Vec<_> = self
             .sources
