@@ -12,9 +12,13 @@ from servers import Kafka, Ratel  # noqa: E402
 BOTH = [
     "group.share.max.size=3",
     "group.initial.rebalance.delay.ms=0",
+    # Logs are cleaned as soon as a scenario says so.
+    "log.cleaner.backoff.ms=100",
+    "log.cleaner.threads=4",
 ]
 # Kafka's bounds are wider apart here than a scenario has time for, and one node must do.
 KAFKA = [
+    "log.retention.ms=-1",
     "share.coordinator.state.topic.replication.factor=1",
     "share.coordinator.state.topic.min.isr=1",
     "share.coordinator.state.topic.num.partitions=4",
@@ -29,6 +33,12 @@ KAFKA = [
     "group.share.assignment.interval.ms=0",
     "group.share.assignor.offload.enable=false",
 ]
+# Kafka's retention of a compacted topic is its cleaner's business, and as frequent. What the other
+# scenarios write is old, and stays.
+RATEL = [
+    "log.retention.check.interval.ms=1000",
+    "log.retention.ms=-1",
+]
 
 
 def main():
@@ -41,7 +51,7 @@ def main():
     options = parser.parse_args()
     servers = [
         Kafka(options.kafka, options.work, BOTH + KAFKA),
-        Ratel(options.ratel, options.work, BOTH),
+        Ratel(options.ratel, options.work, BOTH + RATEL),
     ]
     try:
         for server in servers:

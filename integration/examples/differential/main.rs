@@ -17,6 +17,7 @@
 
 mod acks;
 mod api_versions;
+mod compaction;
 mod configs;
 mod groups;
 mod heartbeats;
@@ -53,6 +54,7 @@ fn families() -> Vec<Family> {
         offsets::families(),
         configs::families(),
         api_versions::families(),
+        compaction::families(),
     ]
     .concat()
 }
