@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use ratel_storage::{Offset, Partition, Watch};
+use ratel_storage::{Bound, Offset, Partition, Watch};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -38,10 +38,10 @@ pub struct LongPoll {
 }
 
 impl LongPoll {
-    /// Have `partition` end the wait once its high watermark passes `after`. Look at the
-    /// partition again before [`Self::wait`]: it may have passed already.
-    pub fn arm(&self, partition: &dyn Partition, after: Offset) -> Watch {
-        partition.watch(after, &self.notify)
+    /// Have `partition` end the wait once more than `after` can be read of it up to `bound`. Look
+    /// at the partition again before [`Self::wait`]: that may be so already.
+    pub fn arm(&self, partition: &dyn Partition, after: Offset, bound: Bound) -> Watch {
+        partition.watch(after, bound, &self.notify)
     }
 
     /// What ends the wait, for others than partitions to do so.

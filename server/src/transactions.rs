@@ -35,7 +35,7 @@ pub struct Transactions(Arc<Inner>);
 
 struct Inner {
     catalog: Catalog,
-    config: Arc<Config>,
+    limits: Arc<Limits>,
     clock: Arc<dyn Clock>,
     world: Arc<World>,
     producer_ids: ProducerIds,
@@ -96,7 +96,7 @@ impl Transactions {
         );
         Self(Arc::new(Inner {
             catalog: catalog.clone(),
-            config,
+            limits: Arc::new(Limits::from(&*config)),
             clock,
             world: Arc::new(world),
             producer_ids: ProducerIds::default(),
@@ -105,7 +105,6 @@ impl Transactions {
     }
 
     async fn open(&self, topic: &Topic) -> Result<Vec<Shard<TransactionMachine>>, String> {
-        let limits = Arc::new(Limits::from(&*self.0.config));
         let mut shards = Vec::new();
         for index in 0..topic.partitions {
             let id = PartitionId {
@@ -115,7 +114,7 @@ impl Transactions {
             let partition = self.0.world.engine.partition(id);
             let partition =
                 partition.ok_or_else(|| format!("{TRANSACTIONS_TOPIC}-{index} is not open"))?;
-            let limits = limits.clone();
+            let limits = self.0.limits.clone();
             shards.push(Shard::spawn(Setup {
                 name: format!("{TRANSACTIONS_TOPIC}-{index}"),
                 machine: move || TransactionMachine::new(limits.clone()),
@@ -189,6 +188,8 @@ impl Transactions {
     /// PRODUCER_FENCED, CONCURRENT_TRANSACTIONS while a transaction ends, POLICY_VIOLATION above
     /// the limit of ids, COORDINATOR_NOT_AVAILABLE while the shard cannot serve.
     pub async fn init(&self, event: Init) -> Result<ProducerId, ErrorCode> {
+        // What is refused makes no topic.
+        event.check(&self.0.limits)?;
         self.begin().await?;
         let id = event.id.clone();
         let first = self.send(&id, Event::Init(event.clone()), STRANGE);
@@ -331,7 +332,8 @@ impl Transactions {
         Ok(all)
     }
 
-    /// Write one marker, as an operator asks who aborts a transaction by hand.
+    /// Write one marker, as an operator asks who aborts a transaction by hand. A coordinator's
+    /// epoch above that of the coordinator is taken for that one.
     ///
     /// # Errors
     /// INVALID_REQUEST for a producer id or epoch below 0, UNKNOWN_TOPIC_OR_PARTITION,
@@ -346,7 +348,7 @@ impl Transactions {
         if marker.producer.id < 0 || marker.producer.epoch < 0 {
             return markers::refused(ErrorCode::InvalidRequest);
         }
-        self.0.world.append(marker, topic, index)
+        self.0.world.append_for_operator(marker, topic, index)
     }
 
     /// Why some transactional ids cannot be served now, one sentence for each shard in trouble.

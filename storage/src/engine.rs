@@ -103,6 +103,18 @@ pub struct Offsets {
     pub leader_epoch: i32,
 }
 
+impl Offsets {
+    /// One past what is read up to this bound.
+    #[must_use]
+    pub fn below(&self, bound: Bound) -> Offset {
+        match bound {
+            Bound::HighWatermark | Bound::Below(_) => self.high_watermark,
+            Bound::Stable => self.stable,
+            Bound::End => self.end,
+        }
+    }
+}
+
 /// How far a read may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bound {
@@ -404,10 +416,10 @@ pub trait Partition: Send + Sync + 'static {
     /// The log's offsets now.
     fn offsets(&self) -> Offsets;
 
-    /// Wake `notify` once when the high watermark passes `after`, or when the partition is
-    /// deleted or its start moves. Register, then look again, then sleep. Dropping the guard
-    /// deregisters.
-    fn watch(&self, after: Offset, notify: &Arc<Notify>) -> Watch;
+    /// Wake `notify` once when more than `after` can be read up to `bound` (the high watermark or
+    /// the last stable offset has passed it), or when the partition is deleted or its start moves.
+    /// Register, then look again, then sleep. Dropping the guard deregisters.
+    fn watch(&self, after: Offset, bound: Bound, notify: &Arc<Notify>) -> Watch;
 
     /// Find a record by time, up to `bound`. `Later` when batches must be read.
     fn offset_at(&self, query: TimeQuery, bound: Bound) -> Pending<Option<TimedOffset>>;
@@ -420,6 +432,12 @@ pub trait Partition: Send + Sync + 'static {
 
     /// The producers that have state here, in the order of their ids.
     fn producers(&self) -> Vec<ProducerSummary>;
+
+    /// What is known of one producer.
+    fn producer(&self, id: i64) -> Option<ProducerSummary> {
+        let mut all = self.producers().into_iter();
+        all.find(|known| known.producer_id == id)
+    }
 
     /// For an epoch, the largest epoch at or below it and one past its last offset (L-6).
     fn epoch_end(&self, epoch: i32) -> Option<(i32, Offset)>;

@@ -185,9 +185,9 @@ fn a_watch_wakes_once_and_only_for_what_it_waits_for(place: &impl Place) {
     let log = open(&engine, 0);
     let (near, far, gone) = (Notify::new(), Notify::new(), Notify::new());
     let [near, far, gone] = [near, far, gone].map(Arc::new);
-    let _near = log.watch(Offset::ZERO, &near);
-    let _far = log.watch(Offset::new(2), &far);
-    drop(log.watch(Offset::ZERO, &gone));
+    let _near = log.watch(Offset::ZERO, Bound::HighWatermark, &near);
+    let _far = log.watch(Offset::new(2), Bound::HighWatermark, &far);
+    drop(log.watch(Offset::ZERO, Bound::HighWatermark, &gone));
     assert!(!notified(&near));
     append(&log, &batch(&["a", "b"]), Durability::Written).unwrap();
     assert_eq!(
@@ -206,11 +206,11 @@ fn a_watch_wakes_when_the_partition_goes_or_its_start_moves(place: &impl Place) 
     let log = open(&engine, 0);
     append(&log, &batch(&["a", "b"]), Durability::Written).unwrap();
     let notify = Arc::new(Notify::new());
-    let first = log.watch(Offset::new(2), &notify);
+    let first = log.watch(Offset::new(2), Bound::HighWatermark, &notify);
     wait(log.advance_start(Offset::new(1))).unwrap();
     assert!(notified(&notify));
     drop(first);
-    let _second = log.watch(Offset::new(2), &notify);
+    let _second = log.watch(Offset::new(2), Bound::HighWatermark, &notify);
     assert!(!notified(&notify));
     engine.delete(partition_id(0)).unwrap();
     assert!(notified(&notify));

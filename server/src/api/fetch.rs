@@ -222,6 +222,7 @@ fn lines(
 ) -> Vec<Line> {
     let mut lines = Vec::with_capacity(looked_at.len());
     let (mut gave, mut again) = (Vec::new(), Vec::new());
+    let bound = session.bound();
     for place in looked_at {
         let Some(entry) = session.entry(*place) else {
             continue;
@@ -230,9 +231,13 @@ fn lines(
             continue;
         };
         let line = Line::new(entry, outcome);
-        let [high_watermark, ..] = line.offsets;
+        let [high_watermark, stable, _] = line.offsets;
+        let end = match bound {
+            Bound::Stable => stable,
+            _ => high_watermark,
+        };
         // Also when the limits left no room for what is there.
-        if line.code != 0 || entry.armed.is_none() || entry.from < high_watermark {
+        if line.code != 0 || entry.armed.is_none() || entry.from < end {
             again.push(*place);
         }
         if let Some(records) = &line.records {

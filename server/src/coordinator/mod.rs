@@ -21,6 +21,7 @@ use crate::clock::Timestamp;
 
 pub mod catalog;
 pub mod group;
+pub mod pattern;
 pub mod record;
 pub mod router;
 pub mod runtime;

@@ -189,7 +189,7 @@ impl Partition for TestPartition {
         }
     }
 
-    fn watch(&self, _after: Offset, _notify: &Arc<Notify>) -> Watch {
+    fn watch(&self, _after: Offset, _bound: Bound, _notify: &Arc<Notify>) -> Watch {
         Watch::new(|| {})
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use ratel_protocol::ErrorCode;
-use ratel_storage::{Offset, Offsets, Partition, Read, TopicId, Watch};
+use ratel_storage::{Bound, Offset, Offsets, Partition, Read, TopicId, Watch};
 
 use crate::coordinator::catalog::{Topic, View};
 use crate::long_poll::LongPoll;
@@ -82,6 +82,7 @@ pub struct Session {
     pub poll: LongPoll,
     /// The catalog's version when the sources were looked up.
     pub catalog_version: Option<u64>,
+    bound: Option<Bound>,
 }
 
 impl Session {
@@ -129,6 +130,26 @@ impl Session {
     /// Look at every partition in the next round.
     pub fn dirty_all(&mut self) {
         self.dirty = self.entries.keys().copied().collect();
+    }
+
+    /// How far its partitions are read.
+    #[must_use]
+    pub fn bound(&self) -> Bound {
+        self.bound.unwrap_or(Bound::HighWatermark)
+    }
+
+    /// The fetch reads to here. If the one before read to elsewhere, everything is looked at again.
+    pub fn read_to(&mut self, bound: Bound) {
+        if self
+            .bound
+            .replace(bound)
+            .is_some_and(|before| before != bound)
+        {
+            self.entries
+                .values_mut()
+                .for_each(|entry| entry.armed = None);
+            self.dirty_all();
+        }
     }
 
     /// Find out where each partition's records are, unless nothing changed in the catalog since.

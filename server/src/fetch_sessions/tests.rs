@@ -1,4 +1,4 @@
-use ratel_storage::Offset;
+use ratel_storage::{Bound, Offset};
 
 use super::*;
 
@@ -42,6 +42,20 @@ fn f_9_a_session_is_resumed_with_the_epoch_that_follows() {
     assert_eq!(refused(sessions.resume(id, 4, true, 0)), 106);
     sessions.close(id);
     assert_eq!(refused(sessions.resume(id, 4, false, 0)), 70);
+}
+
+#[test]
+fn f_4_another_isolation_level_looks_at_everything_again() {
+    let mut session = session(&[0, 1]);
+    session.read_to(Bound::Stable);
+    session.dirty.clear();
+    session.read_to(Bound::Stable);
+    assert!(session.dirty.is_empty());
+    session.read_to(Bound::HighWatermark);
+    assert_eq!(
+        (session.dirty.len(), session.bound()),
+        (2, Bound::HighWatermark)
+    );
 }
 
 #[test]

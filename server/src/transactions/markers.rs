@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use ratel_protocol::ErrorCode;
-use ratel_storage::{Durability, Engine, Marker, Outcome, Producer};
+use ratel_storage::{Durability, Engine, Marker, Outcome, Partition, Producer};
 
 use crate::clock::Clock;
 use crate::config::{Config, DurabilityMode};
@@ -54,15 +54,35 @@ impl World {
         }
     }
 
+    fn partition(&self, topic: &str, index: i32) -> Option<Arc<dyn Partition>> {
+        let topic = self.view.topic(topic)?;
+        // What else is internal is written to by its coordinator alone.
+        if topic.internal && &*topic.name != OFFSETS_TOPIC {
+            return None;
+        }
+        self.engine.partition(topic.partition(index)?)
+    }
+
+    /// Append a marker that somebody else than a coordinator asks for. It may end a transaction,
+    /// and bears the coordinator's epoch that the log knows: a higher one would fence the
+    /// coordinator, whose own marker has yet to come.
+    pub(super) fn append_for_operator(&self, asked: &Marker, topic: &str, index: i32) -> Written {
+        let known = self.partition(topic, index);
+        let known = known.and_then(|partition| partition.producer(asked.producer.id));
+        let known = known.map_or(0, |known| known.coordinator_epoch.max(0));
+        let marker = Marker {
+            coordinator_epoch: asked.coordinator_epoch.min(known),
+            ..*asked
+        };
+        self.append(&marker, topic, index)
+    }
+
     /// Append a marker: its place in the log is fixed when this returns.
     pub(super) fn append(&self, marker: &Marker, topic: &str, index: i32) -> Written {
         if topic == OFFSETS_TOPIC {
             return Box::pin(self.groups.marker(index, *marker));
         }
-        // What else is internal is written to by its coordinator alone.
-        let topic = self.view.topic(topic).filter(|topic| !topic.internal);
-        let id = topic.and_then(|topic| topic.partition(index));
-        let Some(partition) = id.and_then(|id| self.engine.partition(id)) else {
+        let Some(partition) = self.partition(topic, index) else {
             return refused(ErrorCode::UnknownTopicOrPartition);
         };
         let now_ms = self.clock.now().wall_ms;

@@ -293,14 +293,14 @@ impl Partition for LocalPartition {
         self.state().log.offsets()
     }
 
-    fn watch(&self, after: Offset, notify: &Arc<Notify>) -> Watch {
+    fn watch(&self, after: Offset, bound: Bound, notify: &Arc<Notify>) -> Watch {
         let mut state = self.state();
-        if state.is_deleted || state.log.offsets().high_watermark > after {
+        if state.is_deleted || state.log.offsets().below(bound) > after {
             drop(state);
             notify.notify_one();
             return Watch::new(|| {});
         }
-        let id = state.watch(after, notify);
+        let id = state.watch(after, bound, notify);
         drop(state);
         let this = Weak::clone(&self.this);
         Watch::new(move || {
@@ -324,6 +324,10 @@ impl Partition for LocalPartition {
 
     fn producers(&self) -> Vec<ProducerSummary> {
         lock(&self.writer).producers.summaries()
+    }
+
+    fn producer(&self, id: i64) -> Option<ProducerSummary> {
+        lock(&self.writer).producers.summary(id)
     }
 
     fn epoch_end(&self, epoch: i32) -> Option<(i32, Offset)> {

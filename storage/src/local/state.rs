@@ -10,7 +10,7 @@ use crate::local::Shared;
 use crate::local::checkpoint::Section;
 use crate::local::compaction::cleaned::Cleaned;
 use crate::log::{Log, Place};
-use crate::{Offset, StorageError};
+use crate::{Bound, Offset, StorageError};
 
 /// Somebody who waits for a sync.
 pub(super) struct Waiter {
@@ -18,10 +18,11 @@ pub(super) struct Waiter {
     pub done: oneshot::Sender<Result<(), StorageError>>,
 }
 
-/// Somebody who waits for the high watermark.
+/// Somebody who waits for more to read.
 struct Watcher {
     id: u64,
     after: Offset,
+    bound: Bound,
     notify: Arc<Notify>,
 }
 
@@ -113,12 +114,13 @@ impl State {
         receiver
     }
 
-    /// Those that the high watermark has passed.
+    /// Those for whom there is something. Called when the high watermark has moved, as the last
+    /// stable offset does with it at most.
     pub(super) fn wake(&mut self) -> Vec<Arc<Notify>> {
-        let high = self.log.offsets().high_watermark;
+        let offsets = self.log.offsets();
         let mut woken = Vec::new();
         self.watchers.retain(|watcher| {
-            let passed = watcher.after < high;
+            let passed = watcher.after < offsets.below(watcher.bound);
             if passed {
                 woken.push(Arc::clone(&watcher.notify));
             }
@@ -127,7 +129,7 @@ impl State {
         woken
     }
 
-    /// Everybody who waits for the high watermark.
+    /// Everybody who waits for more to read.
     pub(super) fn wake_all(&mut self) -> Vec<Arc<Notify>> {
         self.watchers
             .drain(..)
@@ -147,12 +149,13 @@ impl State {
         std::mem::take(&mut self.waiters)
     }
 
-    /// Wake `notify` once when the high watermark passes `after`. Gives a number to take it back.
-    pub(super) fn watch(&mut self, after: Offset, notify: &Arc<Notify>) -> u64 {
+    /// Wake `notify` once when `bound` passes `after`. Gives a number to take it back.
+    pub(super) fn watch(&mut self, after: Offset, bound: Bound, notify: &Arc<Notify>) -> u64 {
         self.watcher_id += 1;
         self.watchers.push(Watcher {
             id: self.watcher_id,
             after,
+            bound,
             notify: Arc::clone(notify),
         });
         self.watcher_id

@@ -78,6 +78,17 @@ impl Remembered {
         }
     }
 
+    fn summary(&self, id: i64) -> ProducerSummary {
+        ProducerSummary {
+            producer_id: id,
+            producer_epoch: self.epoch,
+            last_sequence: self.last_sequence(),
+            last_timestamp_ms: self.last_timestamp,
+            coordinator_epoch: self.coordinator_epoch,
+            transaction_start: self.transaction,
+        }
+    }
+
     fn last_sequence(&self) -> i32 {
         self.sent().last().map_or(-1, |sent| sent.last)
     }
@@ -313,15 +324,13 @@ impl Producers {
 
     /// What DescribeProducers shows.
     pub fn summaries(&self) -> Vec<ProducerSummary> {
-        let summary = |(id, producer): (i64, &Remembered)| ProducerSummary {
-            producer_id: id,
-            producer_epoch: producer.epoch,
-            last_sequence: producer.last_sequence(),
-            last_timestamp_ms: producer.last_timestamp,
-            coordinator_epoch: producer.coordinator_epoch,
-            transaction_start: producer.transaction,
-        };
-        self.sorted().into_iter().map(summary).collect()
+        let all = self.sorted().into_iter();
+        all.map(|(id, producer)| producer.summary(id)).collect()
+    }
+
+    /// The same of one producer.
+    pub fn summary(&self, id: i64) -> Option<ProducerSummary> {
+        self.by_id.get(&id).map(|producer| producer.summary(id))
     }
 }
 

@@ -60,6 +60,7 @@ impl Sum {
 pub(super) async fn read(broker: &Broker, session: &mut Session, terms: &Terms) -> BTreeSet<u64> {
     let mut looked_at = BTreeSet::new();
     let mut sum = Sum::default();
+    session.read_to(terms.bound);
     resolve(broker, session, terms);
     if session.poll.take_wake_up() {
         find_changed(session);
@@ -116,14 +117,16 @@ async fn look(entry: &mut Entry, terms: &Terms, taken: usize) -> Result<Read, Er
 /// something already: it is in `dirty` again.
 pub(super) fn arm(session: &mut Session, places: &BTreeSet<u64>) -> bool {
     let mut news = Vec::new();
+    let bound = session.bound();
     for place in places {
         let (Some(entry), poll) = session.entry_and_poll(*place) else {
             continue;
         };
         if let (Ok(source), Some(Ok(read)), None) = (&entry.source, &entry.outcome, &entry.armed) {
             let seen = read.offsets;
-            let watch = poll.arm(&*source.partition, seen.high_watermark.max(entry.from));
-            if is_news(&seen, &source.partition.offsets()) {
+            let after = seen.below(bound).max(entry.from);
+            let watch = poll.arm(&*source.partition, after, bound);
+            if is_news(&seen, &source.partition.offsets(), bound) {
                 news.push(*place);
             } else {
                 entry.armed = Some((seen, watch));
@@ -137,6 +140,7 @@ pub(super) fn arm(session: &mut Session, places: &BTreeSet<u64>) -> bool {
 /// Mark what moved since it was looked at.
 fn find_changed(session: &mut Session) {
     let mut changed = Vec::new();
+    let bound = session.bound();
     for (place, entry) in session.entries() {
         let Ok(source) = &entry.source else { continue };
         let seen = match (&entry.armed, &entry.outcome) {
@@ -144,7 +148,7 @@ fn find_changed(session: &mut Session) {
             (None, Some(Ok(read))) => read.offsets,
             (None, _) => continue,
         };
-        if is_news(&seen, &source.partition.offsets()) {
+        if is_news(&seen, &source.partition.offsets(), bound) {
             entry.armed = None;
             changed.push(place);
         }
@@ -152,10 +156,10 @@ fn find_changed(session: &mut Session) {
     session.dirty.extend(changed);
 }
 
-/// Whether a reader would see something else now.
-fn is_news(seen: &Offsets, now: &Offsets) -> bool {
-    seen.high_watermark != now.high_watermark
-        || seen.stable != now.stable
+/// Whether a reader up to this bound would see something else now. Who reads committed records
+/// hears of the high watermark along with them, and is not woken for it.
+fn is_news(seen: &Offsets, now: &Offsets, bound: Bound) -> bool {
+    seen.below(bound) != now.below(bound)
         || seen.start != now.start
         || seen.leader_epoch != now.leader_epoch
 }

@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use ratel_protocol::ErrorCode;
 use ratel_storage::{
-    AbortedTransaction, BatchAt, Bound, Offset, Offsets, Partition, ReadRequest, Slice,
-    StorageError,
+    AbortedTransaction, BatchAt, Bound, Offset, Partition, ReadRequest, Slice, StorageError,
 };
 
 use super::super::share_acks::queue_key;
 use super::super::{Context, pieces};
 use super::response::Line;
-use crate::coordinator::share::{Acquire, Acquired, Event, Mode, QueueKey, Reply, Shape, Span};
+use crate::coordinator::share::{
+    AckType, Acknowledge, AcknowledgeBatch, Acquire, Acquired, Event, Mode, QueueKey, Reply, Shape,
+    Span,
+};
 use crate::error;
 use crate::long_poll::{Deadline, LongPoll};
 use crate::share_sessions::{Names, SessionKey};
@@ -53,11 +55,8 @@ struct Source {
 
 impl Source {
     /// One past what the group reads.
-    fn end(&self, offsets: &Offsets) -> Offset {
-        match self.bound {
-            Bound::Stable => offsets.stable,
-            _ => offsets.high_watermark,
-        }
+    fn end(&self) -> Offset {
+        self.partition.offsets().below(self.bound)
     }
 }
 
@@ -160,8 +159,8 @@ impl<'a> Reading<'a> {
             }
             // Arm, look again, sleep.
             let watching = places.iter().zip(&self.sources).map(|(waiter, source)| {
-                let seen = source.partition.offsets().high_watermark;
-                waiter.look().then(|| poll.arm(&*source.partition, seen))
+                let arm = || poll.arm(&*source.partition, source.end(), source.bound);
+                waiter.look().then(arm)
             });
             let _watching: Vec<_> = watching.collect();
             let lines = self.round_if_enough(true, &mut places).await;
@@ -256,7 +255,10 @@ impl<'a> Reading<'a> {
                 Ok(Lease::Given(leased)) => {
                     // The next one need not wait until the records are read.
                     places.clear();
-                    self.deliver(source, leased, &mut budget, &mut line).await;
+                    match self.committed(source, leased).await {
+                        Ok(leased) => self.deliver(source, leased, &mut budget, &mut line).await,
+                        Err(code) => line.code = code.code(),
+                    }
                 }
                 Ok(Lease::Nothing) => {
                     places.get(number).inspect(|waiter| waiter.found_nothing());
@@ -283,7 +285,7 @@ impl<'a> Reading<'a> {
         let (mut shape, mut is_made) = (None, false);
         for _ in 0..QUESTIONS_MAX {
             let offsets = source.partition.offsets();
-            let end = source.end(&offsets);
+            let end = offsets.below(source.bound);
             let acquire = Acquire {
                 key: source.key.clone(),
                 member: self.key.member.clone(),
@@ -353,6 +355,88 @@ impl<'a> Reading<'a> {
             }
         }
         Ok(Some(shape))
+    }
+
+    /// For a group that reads committed records, leave out what was aborted, and have the queue
+    /// know that no record is there: it was learnt of while the group read everything.
+    async fn committed(
+        &self,
+        source: &Source,
+        leased: Vec<Acquired>,
+    ) -> Result<Vec<Acquired>, ErrorCode> {
+        let (Some(first), Some(last)) = (leased.first(), leased.last()) else {
+            return Ok(leased);
+        };
+        if source.bound != Bound::Stable {
+            return Ok(leased);
+        }
+        let aborted = source.partition.aborted(first.first, last.last.plus(1));
+        let aborted = aborted.await.map_err(|refused| error::code(&refused))?;
+        if aborted.is_empty() {
+            return Ok(leased);
+        }
+        let (mut kept, mut gaps) = (Vec::new(), Vec::new());
+        for range in leased {
+            self.sift(source, range, &mut kept, &mut gaps).await?;
+        }
+        if !gaps.is_empty() {
+            let gap = |(first, last)| AcknowledgeBatch {
+                first,
+                last,
+                types: vec![AckType::Gap],
+            };
+            let event = Event::Acknowledge(Acknowledge {
+                key: source.key.clone(),
+                member: self.key.member.clone(),
+                config: self.cx.broker.shares.config(&self.key.group),
+                batches: gaps.into_iter().map(gap).collect(),
+            });
+            self.cx.broker.shares.tell(&source.key, event);
+        }
+        Ok(kept)
+    }
+
+    /// What of a range is in the log and was not aborted, and what else there is of it.
+    async fn sift(
+        &self,
+        source: &Source,
+        range: Acquired,
+        kept: &mut Vec<Acquired>,
+        gaps: &mut Vec<(Offset, Offset)>,
+    ) -> Result<(), ErrorCode> {
+        let end = range.last.plus(1);
+        let mut from = range.first;
+        while from < end {
+            let Some(shape) = self.shape(source, from, end).await? else {
+                // The log's start has passed it: delivering it finds that out.
+                kept.push(Acquired {
+                    first: from,
+                    ..range
+                });
+                return Ok(());
+            };
+            for span in shape.batches {
+                let (first, last) = (span.first.max(from), span.last.min(range.last));
+                if first > range.last {
+                    break;
+                }
+                if from < first {
+                    gaps.push((from, first.plus(-1)));
+                }
+                kept.push(Acquired {
+                    first,
+                    last,
+                    ..range
+                });
+                from = last.plus(1);
+            }
+            let to = shape.to.min(end);
+            if from < to {
+                gaps.push((from, to.plus(-1)));
+                from = to;
+            }
+        }
+        Ok(())
     }
 
     /// Put the records of leases into a line, as far as the limits go; the rest is given back.

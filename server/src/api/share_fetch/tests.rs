@@ -18,6 +18,7 @@ use crate::api::testing::{Bench, NOW_MS, answer, batch, response, transactions};
 use crate::coordinator::catalog::broker_config::BrokerConfigs;
 use crate::coordinator::catalog::group_config::{GroupConfig, GroupSettings};
 use crate::coordinator::catalog::{SHARE_STATE_TOPIC, Topic};
+use crate::coordinator::share::{Event, QueueKey, Reply};
 
 struct Rig {
     bench: Bench,
@@ -187,22 +188,26 @@ async fn records_are_leased_once_and_done_once_acknowledged() {
     assert_eq!(offsets(lines(&other)[0]), [0, 1, 2]);
 }
 
-/// What is leased of a log with a plain record, an aborted transaction of 1 and 2, and an open one.
-async fn leased_of_transactions(level: &str) -> (Rig, Arc<dyn Partition>, Vec<Range>) {
-    let rig = Rig::new(1).await;
-    let configs = [("share.isolation.level".to_owned(), level.to_owned())];
-    let configs = std::collections::BTreeMap::from(configs);
-    let brokers = BrokerConfigs::new(Arc::new(crate::config::Config::default()));
-    let settings = Arc::new(GroupSettings::new(&configs, &brokers));
-    rig.bench
-        .broker
-        .catalog
-        .view
-        .insert_group(Arc::new(GroupConfig {
+impl Rig {
+    /// Let the group read at this level.
+    fn isolate(&self, level: &str) {
+        let configs = [("share.isolation.level".to_owned(), level.to_owned())];
+        let configs = std::collections::BTreeMap::from(configs);
+        let brokers = BrokerConfigs::new(Arc::new(crate::config::Config::default()));
+        let settings = Arc::new(GroupSettings::new(&configs, &brokers));
+        let group = GroupConfig {
             group: "g".into(),
             configs,
             settings,
-        }));
+        };
+        self.bench.broker.catalog.view.insert_group(Arc::new(group));
+    }
+}
+
+/// What is leased of a log with a plain record, an aborted transaction of 1 and 2, and an open one.
+async fn leased_of_transactions(level: &str) -> (Rig, Arc<dyn Partition>, Vec<Range>) {
+    let rig = Rig::new(1).await;
+    rig.isolate(level);
     let log = rig.bench.broker.partition(&rig.topic, 0).unwrap();
     rig.produce(0, &["plain"]);
     transactions::write(&log, 7, &["a", "b"]).await;
@@ -233,6 +238,46 @@ async fn read_committed_leases_what_is_stable_and_was_not_aborted() {
     };
     let (leased, ()) = tokio::join!(waiting, ending);
     assert_eq!(acquired(&leased), [(0, vec![(5, 5, 1)])]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_group_holds_when_it_begins_to_read_committed_records_is_looked_at_again() {
+    let (rig, log, ranges) = leased_of_transactions("read_uncommitted").await;
+    assert_eq!(ranges, [(0, 3, 1), (5, 5, 1)]);
+    rig.send(&rig.fetch(-1, &[])).await;
+    rig.isolate("read_committed");
+    let leased = rig.send(&of(rig.fetch(0, &[0]), "n")).await;
+    assert_eq!(acquired(&leased), [(0, vec![(0, 0, 2), (3, 3, 2)])]);
+    // It is not decided before the end, and done with when that is an abort.
+    let waits = of(rig.fetch(1, &[]), "n").with_max_wait_ms(60_000);
+    let waiting = rig.send(&waits);
+    let ending = async {
+        transactions::end(&log, 8, Outcome::Abort).await;
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        rig.produce(0, &["plain"]);
+    };
+    let (leased, ()) = tokio::join!(waiting, ending);
+    assert_eq!(acquired(&leased), [(0, vec![(7, 7, 1)])]);
+    let acks = [(0, ack(0, 0, 1)), (0, ack(3, 3, 1)), (0, ack(7, 7, 1))];
+    for (epoch, done) in (2..).zip(acks) {
+        let (index, done) = done;
+        let topic = FetchTopic::default()
+            .with_topic_id(rig.topic.id)
+            .with_partitions(vec![
+                FetchPartition::default()
+                    .with_partition_index(index)
+                    .with_acknowledgement_batches(vec![done]),
+            ]);
+        let request = of(rig.fetch(epoch, &[]), "n").with_topics(vec![topic]);
+        assert_eq!(acquired(&rig.send(&request).await), [(0, vec![])]);
+    }
+    let (group, partition) = ("g".into(), rig.topic.partition(0).unwrap());
+    let key = QueueKey { group, partition };
+    let event = Event::Describe { key: key.clone() };
+    let Ok(Reply::Described(depth)) = rig.bench.broker.shares.send(&key, event).await else {
+        panic!("no queue");
+    };
+    assert_eq!(depth.start, Offset::new(8), "all is done: {depth:?}");
 }
 
 #[tokio::test(start_paused = true)]

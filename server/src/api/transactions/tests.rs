@@ -353,6 +353,8 @@ async fn t_2_what_is_wrong_with_an_init_is_said() {
         assert_eq!(world.bench.send(version, &empty).await.error_code, 42);
         assert_eq!(world.bench.send(version, &hasty).await.error_code, 50);
     }
+    let topic = world.bench.broker.catalog.view.topic(TRANSACTIONS_TOPIC);
+    assert!(topic.is_none(), "nobody has a transactional id");
 }
 
 #[tokio::test]
@@ -578,6 +580,49 @@ async fn an_operator_ends_a_transaction_that_hangs() {
 }
 
 #[tokio::test]
+async fn t_12_an_operator_cannot_fence_the_coordinator() {
+    let world = World::new().await;
+    let mut who = world.producer().await;
+    let topic = |name: &'static str, indexes: &[i32]| {
+        WritableTxnMarkerTopic::default()
+            .with_name(TopicName(name.to_owned().into()))
+            .with_partition_indexes(indexes.to_vec())
+    };
+    for coordinator_epoch in [-1, 0, 1, i32::MAX] {
+        assert_eq!(world.produce(12, &[(0, who, 0)]).await, [0]);
+        let end = world.offsets(0).end;
+        let marker = WritableTxnMarker::default()
+            .with_producer_id(who.0.into())
+            .with_producer_epoch(who.1)
+            .with_coordinator_epoch(coordinator_epoch)
+            .with_topics(vec![topic("a", &[0, 0]), topic("a", &[0])]);
+        let request = WriteTxnMarkersRequest::default().with_markers(vec![marker]);
+        let answer = world.bench.send(1, &request).await;
+        let [result] = &answer.markers[0].topics[..] else {
+            panic!("a topic");
+        };
+        let [result] = &result.partitions[..] else {
+            panic!("a partition that is named three times counts once");
+        };
+        // One below the epoch of the coordinator is fenced.
+        if coordinator_epoch < 0 && result.error_code != 0 {
+            assert_eq!(result.error_code, 52);
+        } else {
+            assert_eq!(result.error_code, 0, "epoch {coordinator_epoch}");
+            assert_eq!(world.offsets(0).end, end.plus(1));
+        }
+        // The transaction goes on, and the coordinator's own marker ends it.
+        assert_eq!(world.produce(12, &[(0, who, 1)]).await, [0]);
+        let (code, next) = world.end(5, who, true).await;
+        assert_eq!(code, 0);
+        assert_eq!(world.settled().await.status, Status::CompleteCommit);
+        let offsets = world.offsets(0);
+        assert_eq!(offsets.stable, offsets.end, "epoch {coordinator_epoch}");
+        who = next;
+    }
+}
+
+#[tokio::test]
 async fn t_11_nobodys_transaction_cannot_be_ended() {
     let world = World::new().await;
     for (id, epoch) in [(-1, 0), (-2, 0), (0, -1)] {
@@ -614,7 +659,7 @@ async fn t_16_ids_are_described_and_listed() {
     assert_eq!(list(0, &[]).await.transaction_states, []);
     let who = world.producer().await;
     assert_eq!(world.add(3, who, &[0, 2]).await, [0, 0]);
-    for version in 0..=1 {
+    for version in 0..=2 {
         let listed = list(version, &["Ongoing"]).await.transaction_states;
         assert_eq!(listed.len(), 1);
         assert_eq!(
@@ -628,6 +673,20 @@ async fn t_16_ids_are_described_and_listed() {
             [StrBytes::from_static_str("Gone")]
         );
     }
+    let matching = |pattern: Option<&'static str>| {
+        let request = ListTransactionsRequest::default()
+            .with_duration_filter(-1)
+            .with_transactional_id_pattern(pattern.map(StrBytes::from_static_str));
+        let bench = &world.bench;
+        async move {
+            let answer = bench.send(2, &request).await;
+            (answer.error_code, answer.transaction_states.len())
+        }
+    };
+    for (pattern, found) in [(None, 1), (Some(""), 1), (Some("t|u"), 1), (Some("tt"), 0)] {
+        assert_eq!(matching(pattern).await, (0, found), "{pattern:?}");
+    }
+    assert_eq!(matching(Some("(t")).await, (128, 0));
     let ids = ["t", "u", ""].map(transactional_id).to_vec();
     let request = DescribeTransactionsRequest::default().with_transactional_ids(ids);
     let states = world.bench.send(0, &request).await.transaction_states;

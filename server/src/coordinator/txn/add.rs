@@ -6,7 +6,7 @@ use ratel_protocol::ErrorCode;
 
 use super::limits::{PARKED_MAX, PARKED_MS};
 use super::machine::Parked;
-use super::{Add, EPOCH_MAX, Reply, Status, Transaction, TransactionMachine};
+use super::{Add, EPOCH_MAX, ProducerId, Reply, Status, Transaction, TransactionMachine};
 use crate::clock::Timestamp;
 use crate::coordinator::{Effects, Ticket};
 
@@ -21,8 +21,15 @@ impl TransactionMachine {
         let Some(known) = self.transactions.get(&event.id) else {
             return out.refuse(ticket, stranger(&event.id));
         };
+        // Also what names one partition over and over: it may have to be kept for a while.
+        if event.partitions.len() > self.limits.partitions_max {
+            return out.refuse(ticket, ErrorCode::PolicyViolation);
+        }
         if known.status.preparing().is_some() {
-            return self.park(now, ticket, event, out);
+            return match check_successor(known, &event) {
+                Ok(()) => self.park(now, ticket, event, out),
+                Err(code) => out.refuse(ticket, code),
+            };
         }
         let next = match added(known, &event, now) {
             Ok(next) => next,
@@ -116,6 +123,15 @@ fn check_producer(known: &Transaction, event: &Add) -> Result<(), ErrorCode> {
         return Err(ErrorCode::ProducerFenced);
     }
     Ok(())
+}
+
+/// Whether somebody may add partitions once the transaction that ends now has ended.
+fn check_successor(known: &Transaction, event: &Add) -> Result<(), ErrorCode> {
+    let (id, epoch) = known.successor();
+    if event.producer == (ProducerId { id, epoch }) {
+        return Ok(());
+    }
+    check_producer(known, event)
 }
 
 /// The transaction with these partitions.

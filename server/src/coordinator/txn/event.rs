@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ratel_storage::Offset;
 
 use super::{Status, Transaction};
+use crate::coordinator::pattern::Pattern;
 
 /// Partitions by their topics' names.
 pub type Partitions = BTreeMap<Arc<str>, BTreeSet<i32>>;
@@ -78,6 +79,8 @@ pub struct Filter {
     pub producer_ids: HashSet<i64>,
     /// Whose last transaction began longer ago than this, ms; negative is any.
     pub longer_than_ms: i64,
+    /// Which this stands for; none is any.
+    pub pattern: Option<Pattern>,
 }
 
 /// What may happen to a shard's transactions.

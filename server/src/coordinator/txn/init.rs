@@ -6,11 +6,27 @@ use ratel_protocol::ErrorCode;
 
 use super::limits::ID_BYTES_MAX;
 use super::{
-    EPOCH_MAX, Init, NONE, ProducerId, Reply, Status, Transaction, TransactionMachine,
+    EPOCH_MAX, Init, Limits, NONE, ProducerId, Reply, Status, Transaction, TransactionMachine,
     VERSION_WITH_EPOCHS,
 };
 use crate::clock::Timestamp;
 use crate::coordinator::{Effects, Ticket};
+
+impl Init {
+    /// Whether it makes sense, whoever holds the id.
+    ///
+    /// # Errors
+    /// INVALID_REQUEST for an id that is empty or too long, INVALID_TRANSACTION_TIMEOUT.
+    pub fn check(&self, limits: &Limits) -> Result<(), ErrorCode> {
+        if self.id.is_empty() || self.id.len() > ID_BYTES_MAX {
+            return Err(ErrorCode::InvalidRequest);
+        }
+        if self.timeout_ms <= 0 || self.timeout_ms > limits.timeout_max_ms {
+            return Err(ErrorCode::InvalidTransactionTimeout);
+        }
+        Ok(())
+    }
+}
 
 impl TransactionMachine {
     pub(super) fn init(
@@ -20,7 +36,7 @@ impl TransactionMachine {
         event: &Init,
         out: &mut Effects<Self>,
     ) {
-        if let Err(code) = self.check_init(event) {
+        if let Err(code) = event.check(&self.limits) {
             return out.refuse(ticket, code);
         }
         let Some(known) = self.transactions.get(&event.id).cloned() else {
@@ -45,16 +61,6 @@ impl TransactionMachine {
                 self.take_over(now, ticket, event, &known, out);
             }
         }
-    }
-
-    fn check_init(&self, event: &Init) -> Result<(), ErrorCode> {
-        if event.id.is_empty() || event.id.len() > ID_BYTES_MAX {
-            return Err(ErrorCode::InvalidRequest);
-        }
-        if event.timeout_ms <= 0 || event.timeout_ms > self.limits.timeout_max_ms {
-            return Err(ErrorCode::InvalidTransactionTimeout);
-        }
-        Ok(())
     }
 
     /// The first producer of this transactional id.

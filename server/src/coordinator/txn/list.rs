@@ -21,13 +21,17 @@ impl TransactionMachine {
         filter: &Filter,
         out: &mut Effects<Self>,
     ) {
-        let wanted = self.transactions.iter().filter(|(_, found)| {
+        let wanted = self.transactions.iter().filter(|(id, found)| {
             // As Kafka has it, also of an id whose last transaction has ended, or that had none.
             let is_old = now.wall_ms.saturating_sub(found.started_ms) > filter.longer_than_ms;
             (filter.statuses.is_empty() || filter.statuses.contains(&found.status))
                 && (filter.producer_ids.is_empty()
                     || filter.producer_ids.contains(&found.producer_id))
                 && (filter.longer_than_ms < 0 || is_old)
+                && filter
+                    .pattern
+                    .as_ref()
+                    .is_none_or(|pattern| pattern.is_match(id))
         });
         let listed = wanted.map(|(id, found)| Listed {
             id: id.clone(),

@@ -157,11 +157,14 @@ impl Transaction {
         self.partitions.values().map(BTreeSet::len).sum()
     }
 
-    /// Whether an open transaction is older than it may be.
+    /// Whether an open transaction is older than it may be. One that began further ahead than it
+    /// may last is so too: the clock was put back, and would let it hold up readers until then.
     #[must_use]
     pub fn is_overdue(&self, now_ms: i64) -> bool {
-        let end_ms = self.started_ms.saturating_add(i64::from(self.timeout_ms));
-        self.status == Status::Ongoing && end_ms < now_ms
+        let timeout_ms = i64::from(self.timeout_ms);
+        let is_old = self.started_ms.saturating_add(timeout_ms) < now_ms;
+        let is_ahead = self.started_ms > now_ms.saturating_add(timeout_ms);
+        self.status == Status::Ongoing && (is_old || is_ahead)
     }
 
     /// The producer that its client holds once the transaction has ended: id and epoch.

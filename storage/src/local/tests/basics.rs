@@ -126,7 +126,7 @@ fn a_deleted_partition_lets_its_waiters_go_and_its_files_are_gone() {
     let partition = rig.open(LogSettings::default());
     append(&partition, &batch(&["a"]), Durability::Synced).unwrap();
     let notify = Arc::new(tokio::sync::Notify::new());
-    let _watch = partition.watch(Offset::new(5), &notify);
+    let _watch = partition.watch(Offset::new(5), Bound::HighWatermark, &notify);
     rig.engine.delete(id(0)).unwrap();
     assert!(rig.engine.partition(id(0)).is_none());
     assert!(matches!(

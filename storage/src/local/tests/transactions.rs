@@ -485,3 +485,21 @@ fn l_3_a_record_found_by_time_is_committed() {
     end(&log, producer(1, 0), Outcome::Commit);
     assert_eq!(at(NOW_MS + 1, Bound::Stable), Some(2));
 }
+
+#[test]
+fn t_15_a_watch_up_to_the_last_stable_offset_wakes_when_that_moves() {
+    let log = Rig::new().open(LogSettings::default());
+    let a = producer(1, 0);
+    write(&log, a, 0);
+    let [all, committed] = [(); 2].map(|()| Arc::new(tokio::sync::Notify::new()));
+    let is_woken = |notify: &tokio::sync::Notify| pin!(notify.notified()).as_mut().enable();
+    let _all = log.watch(Offset::new(1), Bound::HighWatermark, &all);
+    let committed_watch = log.watch(Offset::ZERO, Bound::Stable, &committed);
+    plain(&log);
+    assert_eq!([is_woken(&all), is_woken(&committed)], [true, false]);
+    end(&log, a, Outcome::Commit);
+    assert!(is_woken(&committed));
+    drop(committed_watch);
+    let _there = log.watch(Offset::new(2), Bound::Stable, &committed);
+    assert!(is_woken(&committed), "there is more already");
+}

@@ -7,69 +7,26 @@
 
 use std::sync::Arc;
 
-use ::regex::bytes::{Regex, RegexBuilder};
-
 use super::{Consumer, ConsumerHeartbeat, ConsumerRecord, Matches, Resolved};
 use crate::clock::Timestamp;
 use crate::coordinator::Effects;
 use crate::coordinator::group::share::TopicNow;
 use crate::coordinator::group::turn::Timer;
 use crate::coordinator::group::{Action, GroupMachine, Kind};
+pub use crate::coordinator::pattern::Pattern as Compiled;
 
-/// Bytes of an expression. It is a record's key.
-const BYTES_MAX: usize = 10_000;
 /// Different expressions of one group: each is kept ready to match, and members of a group are
 /// there to read the same.
 pub(super) const PATTERNS_MAX: usize = 100;
 /// After topics came or went for a group's expressions, further ones wait for so long, ms: many
 /// that come one by one are not each worth a new list of all.
 const CALM_MS: i64 = 1000;
-/// Memory that an expression's program, and its cache while it matches, may take, in bytes.
-const PROGRAM_BYTES_MAX: usize = 1 << 20;
 
-/// An expression that can be held against a name.
-#[derive(Debug, Clone)]
-pub struct Compiled(Regex);
-
-impl Compiled {
-    /// Whether it stands for this topic, among others.
-    #[must_use]
-    pub fn is_match(&self, topic: &str) -> bool {
-        self.0.is_match(topic.as_bytes())
-    }
-}
-
-impl PartialEq for Compiled {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.as_str() == other.0.as_str()
-    }
-}
-
-impl Eq for Compiled {}
-
-/// Make an expression ready; none if it cannot be understood, or would take too much memory. The
-/// time that it takes to match is linear in the name and in the expression's program.
-///
-/// Names of topics are ASCII, and so are the classes of RE2: `\w` of all alphabets would take
-/// twenty times the memory. Only what speaks of other letters (`\p{L}`) is read as Unicode.
+/// Make an expression over topics ready; none if it cannot be understood, or would take too much
+/// memory. Names of topics are ASCII.
 #[must_use]
 pub fn compile(expression: &str) -> Option<Compiled> {
-    if expression.len() > BYTES_MAX {
-        return None;
-    }
-    let build = |expression: &str, unicode| {
-        RegexBuilder::new(expression)
-            .unicode(unicode)
-            .size_limit(PROGRAM_BYTES_MAX)
-            .dfa_size_limit(PROGRAM_BYTES_MAX)
-            .build()
-    };
-    [false, true].into_iter().find_map(|unicode| {
-        // On its own first: "a)(b" would become whole inside the brackets.
-        build(expression, unicode).ok()?;
-        let whole = build(&format!("\\A(?:{expression})\\z"), unicode);
-        whole.ok().map(Compiled)
-    })
+    Compiled::of_ascii(expression)
 }
 
 impl GroupMachine {

@@ -50,6 +50,10 @@ fn partitions_of_a_transaction_are_limited() {
     let refused = bench.add("t", me, &[part("a", 2)], 0);
     assert_eq!(refused, Err(ErrorCode::PolicyViolation));
     assert_eq!(bench.known("t").partition_count(), 2);
+    let next = bench.end("t", me, true, 2).unwrap();
+    let parts = [part("a", 0), part("a", 0), part("a", 0)];
+    let refused = bench.add("t", next, &parts, 2);
+    assert_eq!(refused, Err(ErrorCode::PolicyViolation), "not even to wait");
 }
 
 #[test]
@@ -95,13 +99,16 @@ fn t_7_what_is_added_meanwhile_waits_for_the_markers() {
     let next = bench.end("t", me, true, 2).unwrap();
     let event = bench.add_event("t", next, &[part("b", 0)], 2);
     assert_eq!(bench.ask_when(Event::Add(event)), None);
-    let stale = bench.add_event("t", me, &[part("b", 0)], 2);
-    assert_eq!(bench.ask_when(Event::Add(stale)), None);
+    // Who could not add it afterwards either need not wait.
+    let fenced = Err(ErrorCode::ProducerFenced);
+    assert_eq!(bench.add("t", me, &[part("b", 0)], 2), fenced);
+    let mapping = Err(ErrorCode::InvalidProducerIdMapping);
+    assert_eq!(bench.add("t", producer(99, 1), &[part("b", 0)], 2), mapping);
     bench.advance(99);
     assert_eq!(bench.late, []);
     bench.write_markers();
     let answers: Vec<_> = bench.late.drain(..).map(|(_, outcome)| outcome).collect();
-    assert_eq!(answers, [Ok(Reply::Added), Err(ErrorCode::ProducerFenced)]);
+    assert_eq!(answers, [Ok(Reply::Added)]);
     assert!(bench.known("t").holds("b", 0) && !bench.known("t").holds("a", 0));
     bench.advance(100);
     assert_eq!(bench.late, []);

@@ -35,6 +35,20 @@ fn t_13_what_is_open_for_too_long_is_aborted_and_fenced() {
 }
 
 #[test]
+fn ft_12_a_clock_that_was_put_back_keeps_no_transaction_open() {
+    let mut bench = Bench::new();
+    let me = bench.init_for("t", None, 15_000).unwrap();
+    bench.add("t", me, &[part("a", 0)], 2).unwrap();
+    // A little is waited for.
+    bench.now.wall_ms -= 14_000;
+    bench.advance(10_000);
+    assert_eq!(bench.status("t"), Status::Ongoing);
+    bench.now.wall_ms -= 3_600_000;
+    bench.advance(10_000);
+    assert_eq!(bench.status("t"), Status::PrepareAbort);
+}
+
+#[test]
 fn t_1_ids_that_nobody_uses_go() {
     let mut bench = Bench::new();
     bench.init("empty").unwrap();
