@@ -8,7 +8,7 @@ use crate::broker::Broker;
 use crate::coordinator::catalog::alter::Changes;
 use crate::coordinator::catalog::broker_config::BrokerScope;
 use crate::coordinator::catalog::{Topic, check_legal_name};
-use crate::error::Refusal;
+use crate::error::{Refusal, cut};
 
 /// A topic's configuration.
 pub const TOPIC: i8 = 2;
@@ -95,10 +95,6 @@ impl Resource {
             }
         }
     }
-}
-
-fn cut(name: &str) -> String {
-    name.chars().take(100).collect()
 }
 
 /// The changes that AlterConfigs and IncrementalAlterConfigs ask for: which resource, and how.

@@ -41,18 +41,35 @@ pub struct Refusal {
     pub message: Option<StrBytes>,
 }
 
-impl Refusal {
-    /// A refusal with a sentence.
-    #[must_use]
-    pub fn new(code: ErrorCode, message: impl Into<StrBytes>) -> Self {
-        Self {
-            code,
-            message: Some(message.into()),
-        }
-    }
+/// The longest sentence of a refusal, in bytes.
+const MESSAGE_BYTES_MAX: usize = 1000;
+
+/// A name that a client sent, for a sentence about it: 100 letters of it at most.
+#[must_use]
+pub fn cut(name: &str) -> &str {
+    let end = name.char_indices().nth(100);
+    end.map_or(name, |(end, _)| &name[..end])
 }
 
 impl Refusal {
+    /// A refusal with a sentence. One that is too long is cut: it has to fit into a string of the
+    /// protocol, whatever a client sent that is repeated in it.
+    #[must_use]
+    pub fn new(code: ErrorCode, message: impl Into<StrBytes>) -> Self {
+        let message: StrBytes = message.into();
+        let message = match message.len() {
+            0..=MESSAGE_BYTES_MAX => message,
+            _ => {
+                let end = message.floor_char_boundary(MESSAGE_BYTES_MAX);
+                StrBytes::from_string(message[..end].to_owned())
+            }
+        };
+        Self {
+            code,
+            message: Some(message),
+        }
+    }
+
     /// There is no topic of this name.
     #[must_use]
     pub fn unknown_topic(name: &str) -> Self {

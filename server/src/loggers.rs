@@ -16,7 +16,7 @@ use tracing_subscriber::filter::Targets;
 use crate::config::Kind;
 use crate::coordinator::catalog::alter::{self, Changes, Op};
 use crate::coordinator::catalog::broker_config::{Shown, Source};
-use crate::error::Refusal;
+use crate::error::{Refusal, cut};
 
 /// The logger that all others are below.
 const ROOT: &str = "root";
@@ -101,8 +101,7 @@ impl Levels {
             ));
         }
         if logger != ROOT && !MODULES.contains(&logger) {
-            let logger: String = logger.chars().take(100).collect();
-            let message = format!("There is no logger {logger}.");
+            let message = format!("There is no logger {}.", cut(logger));
             return Err(Refusal::new(ErrorCode::InvalidConfig, message));
         }
         if op == Op::Set {

@@ -67,11 +67,21 @@ pub fn frame(
 
 /// A body that is whole. `None` if the schema of `key` is unknown.
 pub fn body(key: ApiKey, version: i16, random: &mut Random) -> Option<Vec<u8>> {
+    made(key, version, random, 0)
+}
+
+/// A body that is whole, in which every third name is as long as a name can be.
+pub fn long_body(key: ApiKey, version: i16, random: &mut Random) -> Option<Vec<u8>> {
+    made(key, version, random, i16::MAX as usize)
+}
+
+fn made(key: ApiKey, version: i16, random: &mut Random, long: usize) -> Option<Vec<u8>> {
     let mut making = Making {
         out: Vec::new(),
         version,
         flexible: key.request_header_version(version) >= 2,
         random,
+        long,
     };
     making.fields(of(key)?);
     Some(making.out)
@@ -132,6 +142,8 @@ struct Making<'a> {
     version: i16,
     flexible: bool,
     random: &'a mut Random,
+    /// The length of every third name; 0 if all are short.
+    long: usize,
 }
 
 impl Making<'_> {
@@ -185,6 +197,10 @@ impl Making<'_> {
                 if self.random.one_in(4) =>
             {
                 self.null(kind);
+            }
+            Kind::Str | Kind::NullStr if self.long > 0 && self.random.one_in(3) => {
+                self.string_length(self.long);
+                self.out.resize(self.out.len() + self.long, b'a');
             }
             Kind::Str | Kind::NullStr if self.random.one_in(2) => {
                 let word = WORDS[self.random.below(WORDS.len())];

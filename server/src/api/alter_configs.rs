@@ -16,7 +16,7 @@ use ratel_protocol::{ApiKey, ErrorCode};
 use super::{Api, Context, Later};
 use crate::config_resource;
 use crate::coordinator::catalog::alter::Changes;
-use crate::error::Refusal;
+use crate::error::{Refusal, cut};
 
 pub struct AlterConfigs;
 
@@ -57,17 +57,15 @@ fn changes(configs: &[AlterableConfig]) -> Result<Changes, Refusal> {
     let mut all = BTreeMap::new();
     for config in configs {
         let Some(value) = &config.value else {
-            let message = format!("The configuration {} is given no value.", &*config.name);
+            let message = format!("The configuration {} is given no value.", cut(&config.name));
             return Err(Refusal::new(ErrorCode::InvalidRequest, message));
         };
         if all
             .insert(config.name.to_string(), value.trim().to_owned())
             .is_some()
         {
-            let message = format!(
-                "The configuration {} is changed twice in one request.",
-                &*config.name
-            );
+            let name = cut(&config.name);
+            let message = format!("The configuration {name} is changed twice in one request.");
             return Err(Refusal::new(ErrorCode::InvalidRequest, message));
         }
     }

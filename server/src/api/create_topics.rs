@@ -27,7 +27,7 @@ use crate::coordinator::catalog::config_key::ShownDefaults;
 use crate::coordinator::catalog::machine::NewTopic;
 use crate::coordinator::catalog::topic_config::TOPICS;
 use crate::coordinator::catalog::{METADATA_LOG, Topic, check_legal_name, is_internal_name};
-use crate::error::Refusal;
+use crate::error::{Refusal, cut};
 
 pub struct CreateTopics;
 
@@ -110,7 +110,7 @@ fn new_topic(cx: &Context, topic: &CreatableTopic) -> Result<NewTopic, Refusal> 
     let mut configs = BTreeMap::new();
     for config in &topic.configs {
         let Some(value) = &config.value else {
-            let message = format!("The configuration {} is given no value.", &*config.name);
+            let message = format!("The configuration {} is given no value.", cut(&config.name));
             return Err(Refusal::new(ErrorCode::InvalidConfig, message));
         };
         configs.insert(config.name.to_string(), value.trim().to_owned());

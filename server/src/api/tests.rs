@@ -10,6 +10,7 @@ use ratel_storage::{Durability, Origin};
 
 use super::testing::{Bench, NOW_MS, answer, batch};
 use super::{Answer, ROUTES, Route};
+use crate::config::Config;
 
 /// Requests made by chance for each row and version.
 const SEEDS: u64 = 25;
@@ -32,8 +33,12 @@ fn bytes(answer: Answer) -> Option<Bytes> {
     Some(frame.slice(4..))
 }
 
-async fn ask(bench: &Bench, route: &'static Route, version: i16, seed: u64) -> Result<(), String> {
-    let body = generate::body(route.key, version, &mut Random::new(seed));
+async fn ask(
+    bench: &Bench,
+    route: &'static Route,
+    version: i16,
+    body: Option<Vec<u8>>,
+) -> Result<(), String> {
     let body = body.ok_or("no schema")?;
     let handled = route
         .handle(bench.context(route.key, version), body.into())
@@ -94,8 +99,30 @@ async fn every_answer_encodes_at_every_advertised_version() {
     for route in ROUTES {
         for version in route.version_min..=route.version_max {
             for seed in 0..SEEDS {
-                if let Err(why) = ask(&bench, route, version, seed).await {
+                let body = generate::body(route.key, version, &mut Random::new(seed));
+                if let Err(why) = ask(&bench, route, version, body).await {
                     panic!("{:?} v{version} seed {seed}: {why}", route.key);
+                }
+            }
+        }
+    }
+}
+
+/// A name may be as long as the wire takes it, and what is said of it must fit into a string again.
+#[tokio::test(start_paused = true)]
+async fn long_names_are_answered_at_every_advertised_version() {
+    let with_catalog = Bench::started(Config::default()).await;
+    let with_groups = Bench::with_groups(Config::default()).await;
+    for mut bench in [with_catalog, with_groups] {
+        bench.client_id = Some("c".repeat(i16::MAX as usize).into());
+        for route in ROUTES {
+            for version in route.version_min..=route.version_max {
+                for seed in 0..SEEDS {
+                    let body = generate::long_body(route.key, version, &mut Random::new(seed));
+                    if let Err(why) = ask(&bench, route, version, body).await {
+                        let why: String = why.chars().take(1000).collect();
+                        panic!("{:?} v{version} seed {seed}: {why}", route.key);
+                    }
                 }
             }
         }

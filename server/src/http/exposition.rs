@@ -4,6 +4,10 @@ use std::fmt::{Display, Write};
 
 use crate::metrics::Histogram;
 
+/// The longest name of a group that has series of its own, in bytes. A client may call its group
+/// anything of up to 32 KiB, and each series repeats that.
+pub(super) const GROUP_BYTES_MAX: usize = 255;
+
 /// What kind of number a family holds.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Type {

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use ratel_storage::{Offset, Partition, PartitionId, TopicId};
 
-use super::exposition::{Page, Type};
+use super::exposition::{GROUP_BYTES_MAX, Page, Type};
 use crate::batch_time::batch_time;
 use crate::broker::Broker;
 use crate::coordinator::group::Survey;
 
 /// Batches looked at for one page, to know how old what waits is. Lag in records has no limit.
 const LOOKS_MAX: usize = 2_000;
+/// Groups that have series. Any client can make more.
+const GROUPS_MAX: usize = 10_000;
 
 /// One group on one partition.
 struct Place {
@@ -23,9 +25,9 @@ struct Place {
     lag_ms: Option<i64>,
 }
 
-/// Put in all groups that there are.
+/// Put in the groups that there are: those with reasonable names, and the first of them.
 pub(super) async fn groups(page: &mut Page, broker: &Broker, by_partition: bool) {
-    let surveys = broker.groups.survey().await;
+    let surveys = first(broker.groups.survey().await, GROUPS_MAX);
     let places = places(broker, &surveys).await;
     let mut family = page.family(
         "kafka_consumergroup_members",
@@ -77,6 +79,16 @@ pub(super) async fn groups(page: &mut Page, broker: &Broker, by_partition: bool)
     clippy::cast_precision_loss,
     reason = "the format's numbers are floats"
 )]
+fn first(mut surveys: Vec<Survey>, most: usize) -> Vec<Survey> {
+    surveys.retain(|survey| survey.group.len() <= GROUP_BYTES_MAX);
+    if surveys.len() > most {
+        // The same ones each time.
+        surveys.sort_by(|a, b| a.group.cmp(&b.group));
+        surveys.truncate(most);
+    }
+    surveys
+}
+
 fn seconds(page: &mut Page, places: &[Place], by_partition: bool) {
     let known: Vec<_> = places
         .iter()
@@ -168,4 +180,28 @@ async fn places(broker: &Broker, surveys: &[Survey]) -> Vec<Place> {
 
 fn partition(broker: &Broker, topic: TopicId, index: i32) -> Option<Arc<dyn Partition>> {
     broker.engine.partition(PartitionId { topic, index })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_have_series_as_long_as_they_and_their_names_are_few() {
+        let surveys = |names: &[&str]| {
+            let surveys = names.iter().map(|name| Survey {
+                group: (*name).into(),
+                kind: "classic",
+                state: "Empty",
+                members: 0,
+                offsets: Vec::new(),
+            });
+            surveys.collect::<Vec<_>>()
+        };
+        let long = "g".repeat(GROUP_BYTES_MAX + 1);
+        let shown = first(surveys(&["c", &long, "a", &long[1..], "b"]), 3);
+        let names: Vec<_> = shown.iter().map(|survey| &*survey.group).collect();
+        assert_eq!(names, ["a", "b", "c"]);
+        assert_eq!(first(surveys(&[&long[1..]]), 3).len(), 1);
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::exposition::{Page, Type};
+use super::exposition::{GROUP_BYTES_MAX, Page, Type};
 use crate::batch_time::batch_time;
 use crate::broker::Broker;
 use crate::queue_stats::ready;
@@ -12,7 +12,7 @@ use crate::queue_stats::ready;
 /// Batches looked at for one page, to know how old what waits is.
 const LOOKS_MAX: usize = 2_000;
 /// Queues, or groups on topics, that have series of their own. Any client can make more groups:
-/// the rest is put together in series without labels.
+/// the rest, and those with names too long, are put together in series without labels.
 const PLACES_MAX: usize = 10_000;
 
 /// One queue, or all of a group on a topic.
@@ -66,7 +66,8 @@ pub(super) async fn queues(page: &mut Page, broker: &Broker, by_partition: bool)
             written.map(|written_ms| now_ms.saturating_sub(written_ms).max(0))
         };
         let index = by_partition.then_some(key.partition.index);
-        let place = Some((key.group, topic.name.clone(), index));
+        let group = Some(key.group).filter(|group| group.len() <= GROUP_BYTES_MAX);
+        let place = group.map(|group| (group, topic.name.clone(), index));
         all.entry(place).or_default().add(&Sums {
             ready,
             in_flight: depth.in_flight,
@@ -85,7 +86,7 @@ pub(super) async fn queues(page: &mut Page, broker: &Broker, by_partition: bool)
 
 /// Let no more than so many places stand for themselves: the last in order do not.
 fn fold_rest(all: &mut BTreeMap<Place, Sums>, most: usize) {
-    let mut rest = None;
+    let mut rest = all.remove(&None);
     while all.len() > most {
         if let Some((_, sums)) = all.pop_last() {
             rest.get_or_insert_with(Sums::default).add(&sums);

@@ -10,7 +10,7 @@ use ratel_protocol::{ErrorCode, StrBytes};
 
 use crate::api::testing::Bench;
 use crate::config::Config;
-use crate::config_resource::{BROKER, CLIENT_METRICS, GROUP};
+use crate::config_resource::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, TOPIC};
 
 async fn set(bench: &Bench, group: &'static str, name: &'static str, value: &str) -> (i16, String) {
     alter(bench, (GROUP, group), name, Some(value)).await
@@ -67,6 +67,79 @@ fn find<'a>(
 ) -> &'a DescribeConfigsResourceResult {
     let row = rows.iter().find(|row| *row.name == *name);
     row.expect("a row of this name")
+}
+
+/// Every way to name a key of any resource in vain is answered, however long the name.
+#[tokio::test]
+async fn long_names_of_keys_are_refused_in_few_words() {
+    use ratel_protocol::messages::alter_configs_request as replace;
+    use ratel_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+    use ratel_protocol::messages::{AlterConfigsRequest, CreateTopicsRequest, TopicName};
+
+    let bench = Bench::started(Config::default()).await;
+    let long = StrBytes::from_string("a".repeat(i16::MAX as usize));
+    let short = |text| StrBytes::from_static_str(text);
+    for value in [None, Some(long.clone()), Some(short("1"))] {
+        let topic = |name: &StrBytes, key: &StrBytes| {
+            let config = CreatableTopicConfig::default()
+                .with_name(key.clone())
+                .with_value(value.clone());
+            let topic = CreatableTopic::default()
+                .with_name(TopicName(name.clone()))
+                .with_num_partitions(1)
+                .with_replication_factor(1)
+                .with_configs(vec![config]);
+            CreateTopicsRequest::default().with_topics(vec![topic])
+        };
+        for key in [&long, &short("retention.ms"), &short("cleanup.policy")] {
+            let made = bench.send(2, &topic(&short("t"), key)).await;
+            let refused = *key == long || value.as_deref() != Some("1");
+            let policy = **key == *"cleanup.policy";
+            assert_eq!(made.topics[0].error_code != 0, refused || policy);
+            assert_ne!(
+                bench.send(2, &topic(&long, key)).await.topics[0].error_code,
+                0
+            );
+            for (kind, of) in [
+                (TOPIC, "t"),
+                (BROKER, ""),
+                (BROKER, "1"),
+                (BROKER_LOGGER, "1"),
+                (CLIENT_METRICS, "m"),
+                (GROUP, "g"),
+                (7, "x"),
+            ] {
+                for of in [&short(of), &long] {
+                    let of = of.clone();
+                    for op in 0..5 {
+                        let config = AlterableConfig::default()
+                            .with_name(key.clone())
+                            .with_config_operation(op)
+                            .with_value(value.clone());
+                        let resource = AlterConfigsResource::default()
+                            .with_resource_type(kind)
+                            .with_resource_name(of.clone())
+                            .with_configs(vec![config]);
+                        let request = IncrementalAlterConfigsRequest::default()
+                            .with_resources(vec![resource]);
+                        bench.send(0, &request).await;
+                    }
+                    let config = replace::AlterableConfig::default()
+                        .with_name(key.clone())
+                        .with_value(value.clone());
+                    let twice = vec![config.clone(), config.clone()];
+                    for configs in [vec![config], twice] {
+                        let resource = replace::AlterConfigsResource::default()
+                            .with_resource_type(kind)
+                            .with_resource_name(of.clone())
+                            .with_configs(configs);
+                        let request = AlterConfigsRequest::default().with_resources(vec![resource]);
+                        bench.send(0, &request).await;
+                    }
+                }
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use ratel_protocol::ErrorCode;
 use super::broker_config::{BrokerConfigs, BrokerScope, alterable};
 use super::config_key::KeyTable;
 use crate::config::{Kind, split_list};
-use crate::error::Refusal;
+use crate::error::{Refusal, cut};
 
 /// What is done to one key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,8 +146,7 @@ pub fn whole(each: &[Change]) -> Result<Vec<(&str, Op, &str)>, Refusal> {
             None if *op != Op::Delete => "is given no value",
             value => return Ok((name.as_str(), *op, value.as_deref().unwrap_or_default())),
         };
-        let shown: String = name.chars().take(100).collect();
-        let message = format!("The configuration {shown} {why}.");
+        let message = format!("The configuration {} {why}.", cut(name));
         Err(Refusal::new(ErrorCode::InvalidRequest, message))
     });
     checked.collect()

@@ -9,7 +9,7 @@ use ratel_storage::LogSettings;
 
 use super::config_key::VALUE_BYTES_MAX;
 use crate::config::{self, Config, Key, Kind};
-use crate::error::Refusal;
+use crate::error::{Refusal, cut};
 
 /// For whom a broker key was altered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -249,11 +249,8 @@ impl BrokerConfigs {
             _ => Err(format!("is longer than {VALUE_BYTES_MAX} bytes")),
         };
         outcome.map_err(|why| {
-            let shown: String = value.chars().take(100).collect();
-            let message = format!(
-                "Invalid value {shown} for configuration {}: {why}.",
-                key.name
-            );
+            let (value, name) = (cut(value), key.name);
+            let message = format!("Invalid value {value} for configuration {name}: {why}.");
             Refusal::new(ErrorCode::InvalidRequest, message)
         })
     }
@@ -266,7 +263,7 @@ impl BrokerConfigs {
 /// INVALID_CONFIG for an unknown name, INVALID_REQUEST for one that only a restart changes.
 pub fn alterable(name: &str) -> Result<&'static Key, Refusal> {
     let Some(key) = config::key(name) else {
-        let message = format!("Unknown broker configuration {name}.");
+        let message = format!("Unknown broker configuration {}.", cut(name));
         return Err(Refusal::new(ErrorCode::InvalidConfig, message));
     };
     if key.scope == config::Scope::ReadOnly {

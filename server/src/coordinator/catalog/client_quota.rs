@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use ratel_protocol::ErrorCode;
 
-use crate::error::Refusal;
+use crate::error::{Refusal, cut};
 
 /// The longest name of a user or client id that can have a quota, in bytes.
 const NAME_BYTES_MAX: usize = 4096;
@@ -309,10 +309,6 @@ fn address(name: &str) -> Result<String, Refusal> {
 fn invalid<T>(message: impl Into<String>) -> Result<T, Refusal> {
     let message: String = message.into();
     Err(Refusal::new(ErrorCode::InvalidRequest, message))
-}
-
-fn cut(name: &str) -> String {
-    name.chars().take(100).collect()
 }
 
 #[cfg(test)]
