@@ -75,10 +75,7 @@ pub(super) async fn groups(page: &mut Page, broker: &Broker, by_partition: bool)
     }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "the format's numbers are floats"
-)]
+/// Those with reasonable names, and of them so many.
 fn first(mut surveys: Vec<Survey>, most: usize) -> Vec<Survey> {
     surveys.retain(|survey| survey.group.len() <= GROUP_BYTES_MAX);
     if surveys.len() > most {
@@ -89,6 +86,10 @@ fn first(mut surveys: Vec<Survey>, most: usize) -> Vec<Survey> {
     surveys
 }
 
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "the format's numbers are floats"
+)]
 fn seconds(page: &mut Page, places: &[Place], by_partition: bool) {
     let known: Vec<_> = places
         .iter()

@@ -15,6 +15,10 @@ says "producer performance" "^2000 records sent"
 ok "kafka-producer-perf-test with transactions"
 at_first $tools.TransactionsCommand list
 says "transactions" "^$id\s+[0-9]+\s+[0-9]+\s+CompleteCommit"
+at_first $tools.TransactionsCommand list --transactional-id-pattern "$unique.*"
+says "transactions by a pattern" "^$id\s+[0-9]+\s+[0-9]+\s+CompleteCommit"
+at_first $tools.TransactionsCommand list --transactional-id-pattern "none.*"
+says_not "transactions that no pattern stands for" "$id"
 at_first $tools.TransactionsCommand describe --transactional-id "$id"
 says "transaction" "$id\s+[0-9]+\s+[0-9]+\s+CompleteCommit\s+60000"
 at_first $tools.TransactionsCommand describe-producers --topic "$topic" --partition 0
