@@ -10,7 +10,7 @@
 //! The CRC covers everything from byte 21 on, so base offset and leader epoch are set in place
 //! without touching the rest (P-13). Parse once; from then on nothing can fail.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::StorageError;
 
@@ -224,6 +224,22 @@ impl Batch {
             bytes: bytes.into(),
             header,
         })
+    }
+
+    /// The same batch with this as the largest time of its records: the CRC is made to fit.
+    pub(crate) fn with_max_timestamp(&self, timestamp_ms: i64) -> Self {
+        let mut bytes = BytesMut::from(&self.bytes[..]);
+        bytes[35..43].copy_from_slice(&timestamp_ms.to_be_bytes());
+        let crc = crc32c::crc32c(&bytes[CRC_FROM..]);
+        bytes[CRC_FROM - 4..CRC_FROM].copy_from_slice(&crc.to_be_bytes());
+        Self {
+            bytes: bytes.freeze(),
+            header: BatchHeader {
+                max_timestamp: timestamp_ms,
+                crc,
+                ..self.header
+            },
+        }
     }
 
     /// The batch's records as they are stored, compressed or not.

@@ -71,8 +71,10 @@ impl LocalPartition {
         let mut stored = None;
         let entry = match origin {
             Origin::Client | Origin::Verified(_) => {
-                checks::check_client(batch, &settings, now_ms)?;
-                stored = recompress::recompressed(batch, &settings, now_ms)?;
+                stored = match checks::check_client(batch, &settings, now_ms)? {
+                    Some(newest_ms) => checks::dated(batch, newest_ms, &settings),
+                    None => recompress::recompressed(batch, &settings, now_ms)?,
+                };
                 Entry::Data(origin)
             }
             Origin::Coordinator => {

@@ -9,7 +9,8 @@ use crate::{Batch, Codec, LogSettings, StorageError, TimestampType, Validation};
 /// The codecs there are: none, gzip, snappy, lz4, zstd.
 const CODEC_MAX: i16 = 4;
 
-/// Check a batch from a producer on the network.
+/// Check a batch from a producer on the network. Gives the largest time of its records if they were
+/// walked.
 ///
 /// # Errors
 /// The first rule that it breaks.
@@ -17,7 +18,7 @@ pub(crate) fn check_client(
     batch: &Batch,
     settings: &LogSettings,
     now_ms: i64,
-) -> Result<(), StorageError> {
+) -> Result<Option<i64>, StorageError> {
     let header = batch.header();
     check_size(header, settings)?;
     check_shape(header)?;
@@ -25,10 +26,17 @@ pub(crate) fn check_client(
     // What may be packed anew is unpacked then, and walked there (`recompress`).
     let is_walked_later = settings.compression != Codec::Producer;
     let wants_walk = settings.validation == Validation::Records || settings.compact;
-    if wants_walk && !is_walked_later {
-        check_records(batch, settings, now_ms)?;
-    }
-    Ok(())
+    (wants_walk && !is_walked_later)
+        .then(|| check_records(batch, settings, now_ms))
+        .transpose()
+}
+
+/// The batch with the largest time of its records in its header, as Kafka writes it there; `None`
+/// if that is there already, or gives way to the time of the append.
+pub(crate) fn dated(batch: &Batch, newest_ms: i64, settings: &LogSettings) -> Option<Batch> {
+    let is_kept = settings.timestamp_type != TimestampType::CreateTime;
+    let is_right = batch.header().max_timestamp == newest_ms;
+    (!is_kept && !is_right).then(|| batch.with_max_timestamp(newest_ms))
 }
 
 /// The size rules alone, which hold for everybody's batches.
@@ -118,14 +126,15 @@ fn check_timestamp(
     Ok(())
 }
 
-/// Walk every record of a batch. In a compacted log each has a key (P-10).
+/// Walk every record of a batch. In a compacted log each has a key (P-10). Gives their largest time.
 pub(crate) fn check_records(
     batch: &Batch,
     settings: &LogSettings,
     now_ms: i64,
-) -> Result<(), StorageError> {
+) -> Result<i64, StorageError> {
     let header = batch.header();
     let mut expected = 0;
+    let mut newest_ms = NO_TIMESTAMP;
     let mut missing = Vec::new();
     record::walk(batch, |record| {
         if record.offset_delta != expected {
@@ -138,6 +147,7 @@ pub(crate) fn check_records(
         }
         expected += 1;
         let timestamp = header.base_timestamp.saturating_add(record.timestamp_delta);
+        newest_ms = newest_ms.max(timestamp);
         check_timestamp(timestamp, settings, now_ms)
     })?;
     if expected != header.count {
@@ -148,7 +158,7 @@ pub(crate) fn check_records(
     if !missing.is_empty() {
         return Err(StorageError::KeysMissing(missing));
     }
-    Ok(())
+    Ok(newest_ms)
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 //! P-25).
 //!
 //! The records stay byte for byte what the producer sent, with their headers and times, and so do
-//! the fields of the batch; the codec, the length and the CRC are new. A batch that has the codec
+//! the fields of the batch; the codec, the length and the CRC are new, and the largest time is that
+//! of the records. A batch that has the codec
 //! already is kept whole, as in Kafka, whatever its level. Every record is walked either way
 //! (P-14).
 
@@ -34,13 +35,14 @@ pub(crate) fn recompressed(
         return Ok(None);
     };
     if codec == batch.header().codec() {
-        checks::check_records(batch, settings, now_ms)?;
-        return Ok(None);
+        let newest_ms = checks::check_records(batch, settings, now_ms)?;
+        return Ok(checks::dated(batch, newest_ms, settings));
     }
     let most = batch.bytes().len().saturating_mul(UNPACKED_RATIO_MAX);
     let most = most.clamp(UNPACKED_BYTES_FREE, UNPACKED_BYTES_MAX);
     let plain = batch.repacked(0, &record::unpacked(batch, most)?)?;
-    checks::check_records(&plain, settings, now_ms)?;
+    let newest_ms = checks::check_records(&plain, settings, now_ms)?;
+    let plain = checks::dated(&plain, newest_ms, settings).unwrap_or(plain);
     if codec == 0 {
         return fits(plain, settings).map(Some);
     }
@@ -49,9 +51,11 @@ pub(crate) fn recompressed(
         Codec::Zstd => Some(settings.zstd_level),
         _ => None,
     };
+    // Of the plain batch only its fields are needed from here on.
     let packed = pack::pack(codec, plain.packed_records().to_vec(), level)?;
+    let head = plain.repacked(0, &[])?;
     drop(plain);
-    fits(batch.repacked(codec, &packed)?, settings).map(Some)
+    fits(head.repacked(codec, &packed)?, settings).map(Some)
 }
 
 fn fits(batch: Batch, settings: &LogSettings) -> Result<Batch, StorageError> {

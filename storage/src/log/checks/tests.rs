@@ -20,7 +20,7 @@ fn with(at: usize, bytes: &[u8]) -> Batch {
 }
 
 fn check(batch: &Batch) -> Result<(), StorageError> {
-    check_client(batch, &LogSettings::default(), NOW_MS)
+    check_client(batch, &LogSettings::default(), NOW_MS).map(drop)
 }
 
 fn is_invalid(batch: &Batch) -> bool {
@@ -134,4 +134,32 @@ fn p_10_a_compacted_log_takes_no_record_without_a_key() {
     let mut builder = BatchBuilder::new(NOW_MS);
     builder.record(Some(b""), None);
     assert!(check_client(&builder.build().unwrap(), &compacted, NOW_MS).is_ok());
+}
+
+#[test]
+fn p_14_a_walk_finds_the_largest_time_whatever_the_header_says() {
+    let mut builder = BatchBuilder::new(NOW_MS);
+    for ms in [NOW_MS - 5, NOW_MS + 7, NOW_MS] {
+        builder.record_at(ms, Some(b"k"), None, &[]);
+    }
+    let right = builder.build().unwrap();
+    let walked = LogSettings {
+        validation: Validation::Records,
+        ..LogSettings::default()
+    };
+    assert!(dated(&right, NOW_MS + 7, &walked).is_none(), "it is right");
+    for claimed in [0, NOW_MS, NOW_MS + 1000] {
+        let wrong = right.with_max_timestamp(claimed);
+        let newest_ms = check_client(&wrong, &walked, NOW_MS).unwrap();
+        assert_eq!(newest_ms, Some(NOW_MS + 7), "{claimed}");
+        let stored = dated(&wrong, NOW_MS + 7, &walked).unwrap();
+        let stored = Batch::parse(stored.bytes().clone(), 1 << 20).unwrap();
+        assert_eq!(stored.bytes(), right.bytes(), "CRC and all");
+        // The time of the append comes in its place.
+        let of_append = LogSettings {
+            timestamp_type: TimestampType::LogAppendTime,
+            ..walked.clone()
+        };
+        assert!(dated(&wrong, NOW_MS + 7, &of_append).is_none());
+    }
 }

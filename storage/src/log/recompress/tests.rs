@@ -153,3 +153,23 @@ fn what_unfolds_to_too_much_or_is_too_large_in_the_end_is_refused() {
     let refused = recompressed(&zeros(2 << 20), &settings(Codec::Uncompressed), NOW_MS);
     assert!(matches!(refused, Err(StorageError::BatchTooLarge { .. })));
 }
+
+#[test]
+fn p_25_the_largest_time_is_that_of_the_records() {
+    let right = rich();
+    let wrong = right.with_max_timestamp(5);
+    for from in CODECS {
+        let sent = recompressed(&wrong, &settings(from), NOW_MS).expect("well-formed");
+        let sent = sent.expect("it is stored otherwise").with_max_timestamp(5);
+        for to in CODECS {
+            let stored = recompressed(&sent, &settings(to), NOW_MS).expect("well-formed");
+            let stored = stored.expect("it is stored otherwise");
+            let stored = Batch::parse(stored.bytes().clone(), 1 << 20).expect("CRC fits");
+            assert_eq!(
+                stored.header().max_timestamp,
+                NOW_MS + 9,
+                "{from:?} to {to:?}"
+            );
+        }
+    }
+}
