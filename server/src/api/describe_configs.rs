@@ -4,10 +4,12 @@
 //! For each key its value in force and where that comes from; on request every place that gives a
 //! value, the one that counts first. A broker is named by its id; the empty name shows what was
 //! altered for all brokers. A group or subscription need not exist. No keys, or null, stand for all
-//! of them.
+//! of them. A resource that stands there twice is answered once, and an answer ends at a million
+//! keys.
 //! - v3: type, and documentation on request
 //! - v4: flexible
 
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
 use ratel_protocol::messages::describe_configs_request::DescribeConfigsResource;
@@ -15,7 +17,7 @@ use ratel_protocol::messages::describe_configs_response::{
     DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym,
 };
 use ratel_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
-use ratel_protocol::{ApiKey, StrBytes};
+use ratel_protocol::{ApiKey, ErrorCode, StrBytes};
 
 use super::{Api, Context, Later};
 use crate::config_resource::Resource;
@@ -28,6 +30,10 @@ use crate::error::Refusal;
 
 pub struct DescribeConfigs;
 
+/// Keys in one answer at most. Any name is that of a group, and each takes a few bytes of the
+/// request and a few thousand of the answer.
+const ROWS_MAX: usize = 1_000_000;
+
 impl Api for DescribeConfigs {
     type Request = DescribeConfigsRequest;
     const KEY: ApiKey = ApiKey::DescribeConfigs;
@@ -36,11 +42,15 @@ impl Api for DescribeConfigs {
     async fn handle(cx: Context, request: DescribeConfigsRequest) -> Later {
         let brokers = cx.broker.catalog.brokers();
         let defaults = ShownDefaults::new(&TOPICS, &brokers);
-        let results = request.resources.iter().map(|asked| {
+        let mut seen = HashSet::new();
+        let mut room = Room(ROWS_MAX);
+        let once = request.resources.iter();
+        let once = once.filter(|asked| seen.insert((asked.resource_type, &asked.resource_name)));
+        let results = once.map(|asked| {
             let result = DescribeConfigsResult::default()
                 .with_resource_type(asked.resource_type)
                 .with_resource_name(asked.resource_name.clone());
-            match shown(&cx, asked, &brokers, &defaults) {
+            match room.take(|| shown(&cx, asked, &brokers, &defaults)) {
                 Ok(shown) => {
                     let rows = shown.into_iter().map(|shown| row(shown, &request));
                     result.with_error_message(None).with_configs(rows.collect())
@@ -51,6 +61,30 @@ impl Api for DescribeConfigs {
             }
         });
         cx.ready(&DescribeConfigsResponse::default().with_results(results.collect()))
+    }
+}
+
+/// What is left of an answer's room.
+struct Room(usize);
+
+impl Room {
+    /// The rows of one more resource. Once one found no room, no other is looked at.
+    fn take(
+        &mut self,
+        rows: impl FnOnce() -> Result<Vec<Shown>, Refusal>,
+    ) -> Result<Vec<Shown>, Refusal> {
+        let rows = match self.0 {
+            0 => Vec::new(),
+            _ => rows()?,
+        };
+        self.0 = self.0.saturating_sub(rows.len());
+        match self.0 {
+            0 => Err(Refusal::new(
+                ErrorCode::InvalidRequest,
+                "The answer is too long already: ask for fewer resources at once.",
+            )),
+            _ => Ok(rows),
+        }
     }
 }
 
@@ -81,7 +115,8 @@ fn shown(
         .as_ref()
         .filter(|keys| !keys.is_empty())
     {
-        shown.retain(|shown| keys.iter().any(|key| **key == *shown.name));
+        let keys: HashSet<&str> = keys.iter().map(|key| &**key).collect();
+        shown.retain(|shown| keys.contains(shown.name));
     }
     Ok(shown)
 }

@@ -126,7 +126,8 @@ fn check_timestamp(
     Ok(())
 }
 
-/// Walk every record of a batch. In a compacted log each has a key (P-10). Gives their largest time.
+/// Walk every record of a batch. In a compacted log each has a key (P-10). Gives their largest
+/// time.
 pub(crate) fn check_records(
     batch: &Batch,
     settings: &LogSettings,

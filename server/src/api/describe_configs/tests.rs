@@ -281,3 +281,28 @@ async fn a_5_the_brokers_keys_alter_as_in_kafka() {
     let brokers = bench.broker.catalog.brokers();
     assert_eq!(brokers.effective().max_connections, 70);
 }
+
+/// A small request must not cost gigabytes: any name is that of a group.
+#[tokio::test]
+async fn an_answer_holds_each_resource_once_and_ends_somewhere() {
+    let bench = Bench::started(Config::default()).await;
+    let resource = |name| {
+        DescribeConfigsResource::default()
+            .with_resource_type(GROUP)
+            .with_resource_name(StrBytes::from_static_str(name))
+            .with_configuration_keys(None)
+    };
+    let resources = ["g", "h", "g", "g"].map(resource).to_vec();
+    let request = DescribeConfigsRequest::default().with_resources(resources);
+    let results = bench.send(4, &request).await.results;
+    assert_eq!(results.len(), 2);
+
+    let rows = bench.broker.loggers.shown();
+    let mut room = super::Room(2 * rows.len() + 1);
+    for _ in 0..2 {
+        assert!(room.take(|| Ok(rows.clone())).is_ok());
+    }
+    assert!(room.take(|| Ok(rows.clone())).is_err());
+    let unasked = || panic!("there is no room");
+    assert!(room.take(unasked).is_err());
+}
