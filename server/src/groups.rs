@@ -294,7 +294,7 @@ impl GroupShell {
     fn match_topics(
         &self,
         shard: &Shard<GroupMachine>,
-        group: Arc<str>,
+        (group, round): (Arc<str>, u64),
         regexes: Vec<(Arc<str>, Compiled)>,
     ) {
         self.curious.store(true, Ordering::SeqCst);
@@ -312,6 +312,7 @@ impl GroupShell {
             shard.tell(Event::Matched(Matches {
                 found: find(&view, names),
                 group,
+                round,
                 version,
                 matches,
             }));
@@ -347,8 +348,12 @@ impl Shell<GroupMachine> for GroupShell {
     /// it will be in them.
     async fn perform(&self, shard: &Shard<GroupMachine>, action: Action) {
         let (group, event) = match action {
-            Action::MatchTopics { group, regexes } => {
-                return self.match_topics(shard, group, regexes);
+            Action::MatchTopics {
+                group,
+                round,
+                regexes,
+            } => {
+                return self.match_topics(shard, (group, round), regexes);
             }
             Action::FindTopics(names) => {
                 return shard.tell(Event::Topics(self.find(names)));
@@ -379,6 +384,15 @@ impl Shell<GroupMachine> for GroupShell {
                 ends.ends.insert(partition, end);
             }
         });
+        let sessions = machine.sessions().map(|(id, is_share)| {
+            let settings = self.view.group_settings(id);
+            let session_ms = match is_share {
+                true => i64::from(settings.session_timeout_ms),
+                false => settings.consumer.session_timeout_ms,
+            };
+            (id.clone(), session_ms)
+        });
+        ends.sessions = sessions.collect();
         let names: BTreeSet<_> = machine.topic_names().collect();
         if !names.is_empty() {
             ends.topics = self.find(names);

@@ -87,7 +87,7 @@ fn group(view: &View, version: i16, id: &str, described: Described) -> Described
 fn member(view: &View, version: i16, described: &ConsumerMemberDescription) -> Member {
     let metadata = &described.metadata;
     let names = metadata.topics.iter();
-    let regex = metadata.regex.as_deref().filter(|regex| !regex.is_empty());
+    let regex = metadata.regex.as_deref();
     let kind = match metadata.classic {
         Some(_) => TYPE_CLASSIC,
         None => TYPE_CONSUMER,

@@ -203,11 +203,23 @@ keys! {
     /// How often a member of a consumer group tells that it lives, in milliseconds, of groups that
     /// do not say otherwise.
     group_consumer_heartbeat_interval_ms: i32 = 5000, "group.consumer.heartbeat.interval.ms",
-        at_least(100), at_most(60_000);
+        at_least(1);
+    /// The least that a group may say of it.
+    group_consumer_min_heartbeat_interval_ms: i32 = 5000,
+        "group.consumer.min.heartbeat.interval.ms", at_least(1);
+    /// The most that a group may say of it.
+    group_consumer_max_heartbeat_interval_ms: i32 = 15_000,
+        "group.consumer.max.heartbeat.interval.ms", at_least(1);
     /// A member of a consumer group of which nothing was heard for this long is put out, in
     /// milliseconds, of groups that do not say otherwise.
     group_consumer_session_timeout_ms: i32 = 45_000, "group.consumer.session.timeout.ms",
-        at_least(1000), at_most(3_600_000);
+        at_least(1);
+    /// The least that a group may say of it.
+    group_consumer_min_session_timeout_ms: i32 = 45_000, "group.consumer.min.session.timeout.ms",
+        at_least(1);
+    /// The most that a group may say of it.
+    group_consumer_max_session_timeout_ms: i32 = 60_000, "group.consumer.max.session.timeout.ms",
+        at_least(1);
     /// Members of one consumer group at most.
     group_consumer_max_size: usize = 2_147_483_647, "group.consumer.max.size", at_least(1);
     /// How the partitions of a consumer group may be shared out; the first is used if no member

@@ -200,6 +200,40 @@ fn scalar(file: &str, name: &str, value: &toml::Value) -> Result<String, ConfigE
     }
 }
 
+/// Keys whose numbers are in this order, and whether they may be equal.
+const IN_ORDER: &[(&str, &str, bool)] = &[
+    (
+        "group.min.session.timeout.ms",
+        "group.max.session.timeout.ms",
+        true,
+    ),
+    (
+        "group.consumer.min.session.timeout.ms",
+        "group.consumer.session.timeout.ms",
+        true,
+    ),
+    (
+        "group.consumer.session.timeout.ms",
+        "group.consumer.max.session.timeout.ms",
+        true,
+    ),
+    (
+        "group.consumer.min.heartbeat.interval.ms",
+        "group.consumer.heartbeat.interval.ms",
+        true,
+    ),
+    (
+        "group.consumer.heartbeat.interval.ms",
+        "group.consumer.max.heartbeat.interval.ms",
+        true,
+    ),
+    (
+        "group.consumer.heartbeat.interval.ms",
+        "group.consumer.session.timeout.ms",
+        false,
+    ),
+];
+
 /// The configuration of these layers, weakest first.
 ///
 /// # Errors
@@ -287,16 +321,7 @@ impl Reading {
             };
             self.refused_here(name, &value, &why)
         })?;
-        let (min, max) = (
-            self.config.group_min_session_timeout_ms,
-            self.config.group_max_session_timeout_ms,
-        );
-        if min > max {
-            let why =
-                format!("is above group.max.session.timeout.ms={max}; lower it or raise that");
-            let name = "group.min.session.timeout.ms";
-            return Err(self.refused_here(name, &min.to_string(), &why));
-        }
+        self.check_order()?;
         let mut warnings = Vec::new();
         if !self.without_meaning.is_empty() {
             warnings.push(format!(
@@ -314,6 +339,24 @@ impl Reading {
             config: self.config,
             warnings,
         })
+    }
+
+    /// Numbers that only make sense beside each other.
+    fn check_order(&self) -> Result<(), ConfigError> {
+        let number = |name: &str| self.config.value(name).and_then(|text| text.parse().ok());
+        for (less, more, may_be_equal) in IN_ORDER {
+            let (low, high): (Option<i64>, Option<i64>) = (number(less), number(more));
+            let (Some(low), Some(high)) = (low, high) else {
+                continue;
+            };
+            let is_wrong = low > high || low == high && !may_be_equal;
+            if is_wrong {
+                let than = if *may_be_equal { "above" } else { "not below" };
+                let why = format!("is {than} {more}={high}; lower it or raise that");
+                return Err(self.refused_here(less, &low.to_string(), &why));
+            }
+        }
+        Ok(())
     }
 
     fn refused_here(&self, name: &str, value: &str, why: &str) -> ConfigError {

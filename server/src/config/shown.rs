@@ -169,10 +169,6 @@ pub const SHOWN: &[Key] = &[
         "-1",
         "What arrives together is written together.",
     ),
-    int("group.consumer.min.session.timeout.ms", "45000", GROUPS),
-    int("group.consumer.max.session.timeout.ms", "60000", GROUPS),
-    int("group.consumer.min.heartbeat.interval.ms", "5000", GROUPS),
-    int("group.consumer.max.heartbeat.interval.ms", "15000", GROUPS),
     text("group.consumer.migration.policy", "bidirectional", GROUPS),
     short(
         "share.coordinator.state.topic.replication.factor",

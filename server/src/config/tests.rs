@@ -140,6 +140,22 @@ fn levels_and_lists_that_kafka_refuses_are_refused() {
          or `range`",
     );
     check_refused(
+        "group.consumer.session.timeout.ms=30000",
+        "group.consumer.min.session.timeout.ms=45000 (default) is above \
+         group.consumer.session.timeout.ms=30000; lower it or raise that",
+    );
+    check_refused(
+        "group.consumer.heartbeat.interval.ms=15001",
+        "group.consumer.heartbeat.interval.ms=15001 (server.properties:1) is above \
+         group.consumer.max.heartbeat.interval.ms=15000; lower it or raise that",
+    );
+    check_refused(
+        "group.consumer.max.heartbeat.interval.ms=45000\n\
+         group.consumer.heartbeat.interval.ms=45000",
+        "group.consumer.heartbeat.interval.ms=45000 (server.properties:2) is not below \
+         group.consumer.session.timeout.ms=45000; lower it or raise that",
+    );
+    check_refused(
         "compression.gzip.level=0",
         "compression.gzip.level=0 (server.properties:1) packs nothing; give 1 to 9, or -1 for the \
          library's own",

@@ -59,6 +59,8 @@ pub struct LogEnds {
     pub ends: HashMap<PartitionId, Offset>,
     /// The topics that its state names, whether they exist or not.
     pub topics: Vec<group::TopicNow>,
+    /// How long members of its groups may be silent, by the groups' configuration.
+    pub sessions: group::SessionTimeouts,
     /// What the machine's own log knows of producers: whose markers and batches it would refuse.
     pub producers: Vec<ProducerSummary>,
 }

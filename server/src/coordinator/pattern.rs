@@ -1,5 +1,7 @@
 //! Regular expressions that clients send. One stands for a name only as a whole.
 
+mod re2j;
+
 use regex::bytes::{Regex, RegexBuilder};
 
 /// Bytes of an expression.
@@ -13,41 +15,30 @@ const PROGRAM_BYTES_MAX: usize = 1 << 20;
 pub struct Pattern(Regex);
 
 impl Pattern {
-    /// Make an expression ready for names in ASCII; none if it cannot be understood, or would take
-    /// too much memory. Its classes are ASCII as those of RE2: `\w` of all alphabets would take
-    /// twenty times the memory. Only what speaks of other letters (`\p{L}`) is read as Unicode.
+    /// Make an expression ready that is in the syntax of RE2/J, for names of topics; none if RE2/J
+    /// does not take it, or if it would take too much memory.
     #[must_use]
-    pub fn of_ascii(expression: &str) -> Option<Self> {
-        Self::first(expression, [false, true])
-    }
-
-    /// The same for names in any alphabet: a dot stands for one letter of it. An expression that
-    /// is too large that way is taken as one for ASCII.
-    #[must_use]
-    pub fn of_text(expression: &str) -> Option<Self> {
-        Self::first(expression, [true, false])
-    }
-
-    fn first(expression: &str, unicode: [bool; 2]) -> Option<Self> {
+    pub fn of_re2j(expression: &str) -> Option<Self> {
         if expression.len() > BYTES_MAX {
             return None;
         }
-        unicode
-            .into_iter()
-            .find_map(|unicode| Self::whole(expression, unicode))
+        let whole = re2j::translate(expression).ok()?;
+        build(&whole, false).map(Self)
     }
 
-    fn whole(expression: &str, unicode: bool) -> Option<Self> {
-        let build = |expression: &str| {
-            RegexBuilder::new(expression)
-                .unicode(unicode)
-                .size_limit(PROGRAM_BYTES_MAX)
-                .dfa_size_limit(PROGRAM_BYTES_MAX)
-                .build()
+    /// Make an expression of the `regex` crate ready, for names in any alphabet: a dot stands for
+    /// one letter of it. One that is too large that way is taken as one for ASCII.
+    #[must_use]
+    pub fn of_text(expression: &str) -> Option<Self> {
+        if expression.len() > BYTES_MAX {
+            return None;
+        }
+        let whole = |unicode| {
+            // On its own first: "a)(b" would become whole inside the brackets.
+            build(expression, unicode)?;
+            build(&format!("\\A(?:{expression})\\z"), unicode)
         };
-        // On its own first: "a)(b" would become whole inside the brackets.
-        build(expression).ok()?;
-        build(&format!("\\A(?:{expression})\\z")).ok().map(Self)
+        whole(true).or_else(|| whole(false)).map(Self)
     }
 
     /// Whether it stands for this name, among others.
@@ -55,6 +46,15 @@ impl Pattern {
     pub fn is_match(&self, name: &str) -> bool {
         self.0.is_match(name.as_bytes())
     }
+}
+
+fn build(expression: &str, unicode: bool) -> Option<Regex> {
+    RegexBuilder::new(expression)
+        .unicode(unicode)
+        .size_limit(PROGRAM_BYTES_MAX)
+        .dfa_size_limit(PROGRAM_BYTES_MAX)
+        .build()
+        .ok()
 }
 
 impl PartialEq for Pattern {
@@ -68,6 +68,28 @@ impl Eq for Pattern {}
 #[cfg(test)]
 mod tests {
     use super::Pattern;
+
+    #[test]
+    fn h_7_expressions_stand_for_what_they_do_in_re2j() {
+        let mut lines = include_str!("pattern/re2j.txt").lines();
+        let names = lines.find(|line| !line.starts_with('#'));
+        let names: Vec<&str> = names.into_iter().flat_map(|line| line.split(' ')).collect();
+        assert!(names.len() > 10, "{names:?}");
+        for line in lines {
+            let (expression, expected) = line.split_once('\t').expect("an expression and a tab");
+            let stands_for = Pattern::of_re2j(expression).map(|pattern| {
+                let all = names.iter().copied();
+                all.filter(|name| pattern.is_match(name))
+                    .collect::<Vec<_>>()
+            });
+            let stands_for = match stands_for.as_deref() {
+                None => "invalid".to_owned(),
+                Some([]) => "nothing".to_owned(),
+                Some(names) => names.join(" "),
+            };
+            assert_eq!(stands_for, expected, "{expression}");
+        }
+    }
 
     #[test]
     fn t_16_a_dot_is_a_letter_of_any_alphabet_in_text() {

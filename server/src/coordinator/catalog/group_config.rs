@@ -4,6 +4,7 @@
 //! A group has a configuration before anybody is in it, and keeps it when it is deleted.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::broker_config::{BrokerConfigs, Source};
@@ -24,6 +25,9 @@ pub const GROUPS: KeyTable = KeyTable {
     together: check_together,
 };
 
+const HEARTBEAT_INTERVAL: &str = "consumer.heartbeat.interval.ms";
+const SESSION_TIMEOUT: &str = "consumer.session.timeout.ms";
+
 /// A member that is heard of once in a session would be put out by one lost heartbeat, and one
 /// that is heard of less often by none.
 fn check_together(
@@ -31,6 +35,16 @@ fn check_together(
     brokers: &BrokerConfigs,
 ) -> Result<(), String> {
     let number = |name: &str| GROUPS.number(configs, brokers, name);
+    for (name, range) in consumer_ranges(brokers) {
+        let value = number(name);
+        if !range.contains(&value) {
+            let (min, max) = (range.start(), range.end());
+            return Err(format!(
+                "{name}={value} must be from {min} to {max}, as group.consumer.min.* and \
+                 group.consumer.max.* say."
+            ));
+        }
+    }
     for kind in ["consumer", "share"] {
         let heartbeat = number(&format!("{kind}.heartbeat.interval.ms"));
         let session = number(&format!("{kind}.session.timeout.ms"));
@@ -42,6 +56,44 @@ fn check_together(
         }
     }
     Ok(())
+}
+
+/// What groups may say of their consumers, each key with the least and the most.
+fn consumer_ranges(brokers: &BrokerConfigs) -> [(&'static str, RangeInclusive<i64>); 2] {
+    let broker = brokers.effective();
+    let range = |min: i32, max: i32| i64::from(min)..=i64::from(max);
+    [
+        (
+            HEARTBEAT_INTERVAL,
+            range(
+                broker.group_consumer_min_heartbeat_interval_ms,
+                broker.group_consumer_max_heartbeat_interval_ms,
+            ),
+        ),
+        (
+            SESSION_TIMEOUT,
+            range(
+                broker.group_consumer_min_session_timeout_ms,
+                broker.group_consumer_max_session_timeout_ms,
+            ),
+        ),
+    ]
+}
+
+/// What a consumer group acts on: a value that was set when the range was wider is brought into it.
+fn consumer_settings(
+    configs: &BTreeMap<String, String>,
+    brokers: &BrokerConfigs,
+) -> ConsumerSettings {
+    let within = consumer_ranges(brokers).map(|(name, range)| {
+        let value = GROUPS.number(configs, brokers, name);
+        value.max(*range.start()).min(*range.end())
+    });
+    let [heartbeat_interval_ms, session_timeout_ms] = within;
+    ConsumerSettings {
+        session_timeout_ms,
+        heartbeat_interval_ms: i32::try_from(heartbeat_interval_ms).unwrap_or(i32::MAX),
+    }
 }
 
 /// Where a queue begins that nobody read before (`share.auto.offset.reset`).
@@ -161,10 +213,7 @@ impl GroupSettings {
                 dead_letters: !topic.is_empty(),
                 paused: is("queue.paused"),
             }),
-            consumer: ConsumerSettings {
-                session_timeout_ms: number("consumer.session.timeout.ms"),
-                heartbeat_interval_ms: int("consumer.heartbeat.interval.ms"),
-            },
+            consumer: consumer_settings(configs, brokers),
             session_timeout_ms: int("share.session.timeout.ms"),
             heartbeat_interval_ms: int("share.heartbeat.interval.ms"),
             offset_reset: OffsetReset::parse(&value("share.auto.offset.reset"))

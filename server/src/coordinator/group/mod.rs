@@ -22,7 +22,7 @@ mod transaction;
 mod turn;
 mod upkeep;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use ratel_protocol::ErrorCode;
@@ -60,6 +60,9 @@ pub use share::{
     ShareQueueList, ShareSettings, TopicNow, partitions_of,
 };
 
+/// How long members of groups may be silent, ms, by the group's name.
+pub type SessionTimeouts = HashMap<Arc<str>, i64>;
+
 /// What a group asks of the shell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
@@ -70,6 +73,8 @@ pub enum Action {
     MatchTopics {
         /// The consumer group.
         group: Arc<str>,
+        /// The number of this round: the group hears only of its latest.
+        round: u64,
         /// Expressions, and what they were made into.
         regexes: Vec<(Arc<str>, Compiled)>,
     },
@@ -270,6 +275,18 @@ impl GroupMachine {
             let share = share.into_iter().flatten();
             share.chain(consumer.into_iter().flatten())
         })
+    }
+
+    /// The groups whose members' sessions are as long as the group says, and whether each is a
+    /// share group.
+    pub fn sessions(&self) -> impl Iterator<Item = (&Arc<str>, bool)> {
+        self.groups
+            .iter()
+            .filter_map(|(id, group)| match group.kind {
+                Kind::Classic(_) => None,
+                Kind::Consumer(_) => Some((id, false)),
+                Kind::Share(_) => Some((id, true)),
+            })
     }
 
     /// Let one classic group do something, write down what it says must be, then send its answers.
@@ -661,8 +678,8 @@ impl Machine for GroupMachine {
         self.cut_offsets(ends, out);
         self.drop_gone(now, out);
         self.topics_start(&ends.topics);
-        self.share_start(now, &ends.topics, out);
-        self.consumer_start(now, out);
+        self.share_start(now, ends, out);
+        self.consumer_start(now, &ends.sessions, out);
         self.arm_expiry(now);
     }
 

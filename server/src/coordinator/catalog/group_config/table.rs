@@ -1,5 +1,5 @@
 //! The table of group-level keys, sorted by name. Those of consumer and share groups are Kafka's,
-//! their ranges ours (queues.md 1.6); `queue.*` are ours alone.
+//! the ranges of the latter ours (queues.md 1.6); `queue.*` are ours alone.
 
 use crate::config::Kind;
 use crate::coordinator::catalog::config_key::{ConfigKey, Takes};
@@ -9,7 +9,7 @@ pub const GROUP_KEYS: &[ConfigKey] = &[
     ConfigKey::new(
         "consumer.heartbeat.interval.ms",
         Kind::Int,
-        Takes::Number(100, 60_000),
+        Takes::Number(1, 2_147_483_647),
         "5000",
         &[("group.consumer.heartbeat.interval.ms", 1)],
         "How often a member of a consumer group tells that it lives, in milliseconds.",
@@ -17,7 +17,7 @@ pub const GROUP_KEYS: &[ConfigKey] = &[
     ConfigKey::new(
         "consumer.session.timeout.ms",
         Kind::Int,
-        Takes::Number(1000, 3_600_000),
+        Takes::Number(1, 2_147_483_647),
         "45000",
         &[("group.consumer.session.timeout.ms", 1)],
         "A member of a consumer group of which nothing was heard for this long is put out, in \

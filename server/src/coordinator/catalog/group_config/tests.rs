@@ -168,3 +168,62 @@ fn durations_are_read_as_java_reads_them() {
         );
     }
 }
+
+#[test]
+fn h_9_what_a_group_says_of_its_consumers_keeps_to_the_brokers_range() {
+    let brokers = |pairs: &[(&str, &str)]| {
+        let assignments = pairs.iter().map(|(name, value)| Assignment {
+            name: (*name).into(),
+            value: (*value).into(),
+            place: "a test".into(),
+        });
+        let layer = Layer {
+            source: config::Source::File,
+            assignments: assignments.collect(),
+        };
+        BrokerConfigs::new(Arc::new(config::load(&[layer]).unwrap().config))
+    };
+    let check = |pairs: &[(&str, &str)], brokers| GROUPS.check(&configs(pairs), brokers).is_ok();
+    let default = brokers(&[]);
+    for (value, taken) in [
+        ("44999", false),
+        ("45000", true),
+        ("60000", true),
+        ("60001", false),
+    ] {
+        assert_eq!(
+            check(&[("consumer.session.timeout.ms", value)], &default),
+            taken,
+            "{value}"
+        );
+    }
+    for (value, taken) in [
+        ("4999", false),
+        ("5000", true),
+        ("15000", true),
+        ("15001", false),
+    ] {
+        assert_eq!(
+            check(&[("consumer.heartbeat.interval.ms", value)], &default),
+            taken,
+            "{value}"
+        );
+    }
+    let wide = brokers(&[
+        ("group.consumer.min.session.timeout.ms", "1000"),
+        ("group.consumer.min.heartbeat.interval.ms", "1"),
+    ]);
+    assert!(check(&[("consumer.session.timeout.ms", "5001")], &wide));
+    assert!(
+        !check(&[("consumer.session.timeout.ms", "5000")], &wide),
+        "as long as a heartbeat"
+    );
+    // What was taken when the range was wider is brought into it.
+    let own = configs(&[
+        ("consumer.session.timeout.ms", "1000"),
+        ("consumer.heartbeat.interval.ms", "16000"),
+    ]);
+    let settings = GroupSettings::new(&own, &default).consumer;
+    assert_eq!(settings.session_timeout_ms, 45_000);
+    assert_eq!(settings.heartbeat_interval_ms, 15_000);
+}

@@ -95,6 +95,8 @@ pub struct ConsumerBeat {
 pub struct Matches {
     /// The group.
     pub group: Arc<str>,
+    /// The number of the round that asked for this.
+    pub round: u64,
     /// A version of the catalog's view that this is not older than.
     pub version: u64,
     /// Each expression with the names of its topics.

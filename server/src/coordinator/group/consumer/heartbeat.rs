@@ -181,9 +181,6 @@ impl GroupMachine {
             let record = ConsumerRecord::Member(event.member.clone(), Some(Arc::new(metadata)));
             self.consumer_record(id, record, out);
         }
-        if let Ok(consumer) = self.consumer_mut(id) {
-            consumer.settings = event.settings;
-        }
         if regex {
             self.consumer_regex(now, event, pattern, out);
         }

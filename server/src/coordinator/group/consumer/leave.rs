@@ -8,7 +8,7 @@ use ratel_protocol::ErrorCode;
 use super::{AWAY, Consumer, ConsumerBeat, ConsumerHeartbeat, ConsumerRecord, MemberState};
 use crate::clock::Timestamp;
 use crate::coordinator::group::turn::Timer;
-use crate::coordinator::group::{GroupMachine, Kind, Leave, Reply};
+use crate::coordinator::group::{GroupMachine, Kind, Leave, Reply, SessionTimeouts};
 use crate::coordinator::{Effects, Ticket};
 
 impl GroupMachine {
@@ -141,17 +141,17 @@ impl GroupMachine {
     }
 
     /// After a restart every session begins anew (G-14).
-    pub(in crate::coordinator::group) fn consumer_begin_sessions(&mut self, now: Timestamp) {
-        let settings = self.limits.consumer.settings;
+    fn consumer_begin_sessions(&mut self, now: Timestamp, sessions: &SessionTimeouts) {
+        let default_ms = self.limits.consumer.settings.session_timeout_ms;
         for (id, group) in &mut self.groups {
             let Kind::Consumer(consumer) = &mut group.kind else {
                 continue;
             };
-            consumer.settings = settings;
+            let session_ms = sessions.get(id).copied().unwrap_or(default_ms);
             for (name, member) in &consumer.members {
                 let at = |ms: i64| now.monotonic_ms.saturating_add(ms);
                 let timer = Timer::Member(id.clone(), name.clone());
-                self.timers.set(timer, at(settings.session_timeout_ms));
+                self.timers.set(timer, at(session_ms));
                 if member.current().state == MemberState::Unrevoked && member.epoch() != AWAY {
                     let timer = Timer::Rebalance(id.clone(), name.clone());
                     let timeout_ms = i64::from(member.metadata.rebalance_timeout_ms.max(0));
@@ -165,9 +165,10 @@ impl GroupMachine {
     pub(in crate::coordinator::group) fn consumer_start(
         &mut self,
         now: Timestamp,
+        sessions: &SessionTimeouts,
         out: &mut Effects<Self>,
     ) {
-        self.consumer_begin_sessions(now);
+        self.consumer_begin_sessions(now, sessions);
         let groups = self.groups.iter();
         let ids = groups.filter(|(_, group)| matches!(group.kind, Kind::Consumer(_)));
         let ids: Vec<_> = ids.map(|(id, _)| id.clone()).collect();

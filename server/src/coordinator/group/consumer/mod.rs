@@ -35,10 +35,10 @@ pub use event::{
 };
 pub use regex::{Compiled, compile};
 
-use super::event::Commit;
+use super::event::{Commit, CommitOffset};
 use super::record::{
     Assignment, ConsumerCurrent, ConsumerGroupMetadata, ConsumerMemberMetadata, ConsumerRecord,
-    MemberState, Record, Resolved,
+    MemberState, Record, Resolved, Since,
 };
 use super::{GroupMachine, Kind};
 use crate::coordinator::Effects;
@@ -91,8 +91,6 @@ pub struct Consumer {
     names: BTreeMap<Arc<str>, usize>,
     /// How many members bring each regular expression.
     patterns: BTreeMap<Arc<str>, usize>,
-    /// Soft state: the settings that the last heartbeat came with.
-    settings: ConsumerSettings,
     /// Soft state: the topics that the shard watches for this group.
     watched: BTreeSet<Arc<str>>,
     /// Soft state: expressions, ready to be held against a name.
@@ -100,6 +98,8 @@ pub struct Consumer {
     /// Soft state: expressions are being held against all topics; whether a topic came or went
     /// since that began.
     resolving: Option<bool>,
+    /// Soft state: how often they were.
+    round: u64,
     /// Soft state: until then (monotonic, ms) changes of what expressions stand for are put off,
     /// to be looked at together.
     calm_until_ms: i64,
@@ -284,7 +284,7 @@ impl Consumer {
         if !event.knows_group_id_not_found {
             return Err(ErrorCode::UnsupportedVersion);
         }
-        self.check_epoch(&event.member, event.generation)
+        self.check_commit_epoch(event)
     }
 
     /// T-14, H-8: whether a commit inside a transaction may be taken. Who names no member is not
@@ -294,11 +294,10 @@ impl Consumer {
         if event.generation < 0 && (alone || self.members.is_empty()) {
             return Ok(());
         }
-        self.check_epoch(&event.member, event.generation)
-            .map_err(|error| match error {
-                ErrorCode::StaleMemberEpoch => ErrorCode::IllegalGeneration,
-                error => error,
-            })
+        self.check_commit_epoch(event).map_err(|error| match error {
+            ErrorCode::StaleMemberEpoch => ErrorCode::IllegalGeneration,
+            error => error,
+        })
     }
 
     /// H-8: whether a member may ask for offsets at this epoch. Without id and epoch it is an
@@ -307,6 +306,23 @@ impl Consumer {
         match member {
             None if epoch < 0 => Ok(()),
             member => self.check_epoch(member.unwrap_or_default(), epoch),
+        }
+    }
+
+    /// An older epoch than the member's will do if it has held each of these partitions since then
+    /// (KIP-1251): it had not heard of the new one yet.
+    fn check_commit_epoch(&self, event: &Commit) -> Result<(), ErrorCode> {
+        let member = self.members.get(&event.member);
+        let current = member.ok_or(ErrorCode::UnknownMemberId)?.current();
+        let held = |offset: &CommitOffset| {
+            let (topic, index) = (offset.topic_id, offset.partition);
+            let since = current.since(PartitionId { topic, index });
+            since.is_some_and(|since| since <= event.generation)
+        };
+        let is_older = event.generation < current.epoch;
+        match event.generation == current.epoch || is_older && event.offsets.iter().all(held) {
+            true => Ok(()),
+            false => Err(ErrorCode::StaleMemberEpoch),
         }
     }
 

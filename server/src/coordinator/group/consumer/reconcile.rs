@@ -16,7 +16,7 @@ use std::sync::Arc;
 use ratel_protocol::ErrorCode;
 use ratel_storage::{PartitionId, TopicId};
 
-use super::{Assignment, ConsumerCurrent, MemberState};
+use super::{Assignment, ConsumerCurrent, MemberState, Since, partitions_of};
 
 /// What is known when a member is moved on.
 pub(super) struct Step<'a> {
@@ -136,24 +136,29 @@ impl Step<'_> {
             put(&mut revoking, *topic, drop);
         }
         if !revoking.is_empty() && self.still_owns(&revoking) {
+            let held = partitions_of(&kept).chain(partitions_of(&revoking));
+            let since = self.since(held);
             return Arc::new(ConsumerCurrent {
                 epoch,
                 previous_epoch: current.epoch,
                 state: MemberState::Unrevoked,
                 assigned: Arc::new(kept),
                 revoking: Arc::new(revoking),
+                since,
             });
         }
         let state = match waits {
             true => MemberState::Unreleased,
             false => MemberState::Stable,
         };
+        let since = self.since(partitions_of(&assigned));
         let next = ConsumerCurrent {
             epoch: self.target_epoch,
             previous_epoch: current.epoch,
             state,
             assigned: Arc::new(assigned),
             revoking: Arc::default(),
+            since,
         };
         // A member that goes on waiting has nothing new to write down.
         let same = next.epoch == current.epoch
@@ -164,6 +169,17 @@ impl Step<'_> {
             true => current.clone(),
             false => Arc::new(next),
         }
+    }
+}
+
+impl Step<'_> {
+    /// The epochs of what it holds: what is new is as old as the target.
+    fn since(&self, held: impl Iterator<Item = PartitionId>) -> Arc<Since> {
+        let since = held.map(|partition| {
+            let old = self.current.assigned_since(partition);
+            (partition, old.unwrap_or(self.target_epoch))
+        });
+        Arc::new(since.collect())
     }
 }
 

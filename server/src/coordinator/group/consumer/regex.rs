@@ -1,4 +1,5 @@
-//! Subscriptions by regular expression (H-7). An expression must match a topic's whole name.
+//! Subscriptions by regular expression (H-7), in the syntax of RE2/J. An expression must match a
+//! topic's whole name.
 //!
 //! The handler brings the topics of a new expression with the heartbeat, so the first answer has
 //! an assignment. From then on each topic that comes or goes is held against the group's
@@ -22,11 +23,11 @@ pub(super) const PATTERNS_MAX: usize = 100;
 /// that come one by one are not each worth a new list of all.
 const CALM_MS: i64 = 1000;
 
-/// Make an expression over topics ready; none if it cannot be understood, or would take too much
-/// memory. Names of topics are ASCII.
+/// Make an expression over topics ready, in the syntax of RE2/J; none if that does not take it, or
+/// if it would take too much memory.
 #[must_use]
 pub fn compile(expression: &str) -> Option<Compiled> {
-    Compiled::of_ascii(expression)
+    Compiled::of_re2j(expression)
 }
 
 impl GroupMachine {
@@ -99,10 +100,12 @@ impl GroupMachine {
                 consumer.compiled.insert(regex.clone(), compiled);
             }
         }
+        consumer.round += 1;
         consumer.resolving = Some(false);
         let regexes = consumer.compiled.iter();
         out.act(Action::MatchTopics {
             group: id.clone(),
+            round: consumer.round,
             regexes: regexes
                 .map(|(name, one)| (name.clone(), one.clone()))
                 .collect(),
@@ -122,6 +125,10 @@ impl GroupMachine {
         let Ok(consumer) = self.consumer_mut(&id) else {
             return;
         };
+        // What an earlier round saw may be older than what is known since.
+        if event.round != consumer.round {
+            return;
+        }
         if consumer.resolving.take() == Some(true) {
             // A topic came or went meanwhile, and it may have been seen before or after that.
             if self.consumer_is_calm(now, &id) {
@@ -270,6 +277,8 @@ mod tests {
 
     #[test]
     fn h_7_what_is_no_expression_or_too_large_is_none() {
+        let nested = |depth| format!("{}a{}", "(".repeat(depth), ")*".repeat(depth));
+        assert!(compile(&nested(80)).is_some() && compile(&nested(81)).is_none());
         for bad in ["(", "a)(b", "*", r"\p{Nonsense}", r"(?:\w{1,249}){1,249}"] {
             assert_eq!(compile(bad), None, "{bad}");
         }

@@ -8,7 +8,8 @@
 //! key 6  | group |           assignment epoch i32 |
 //! key 7  | group | member |  target [topic id, [partition i32]] |
 //! key 8  | group | member |  epoch i32 | previous epoch i32 | state i8 |
-//!                            assigned [topic id, [partition i32]] | to be revoked [the same] |
+//!                            assigned [topic id, [partition i32], tag 0: [epoch i32]] |
+//!                            to be revoked [the same] |
 //! key 16 | group | regex |   topics [name] | version i64 | time i64 |
 //! ```
 //!
@@ -16,13 +17,15 @@
 //! each element and at the end. Key 4, the topics as the group knows them, is Kafka's own past: it
 //! is neither written nor read.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use ratel_storage::PartitionId;
 
 use super::modern::{
-    Assignment, VERSION, assignment, close, decode_epoch, decode_target, encode_epoch,
-    encode_target, open, put_assignment,
+    Assignment, VERSION, close, decode_epoch, decode_target, encode_epoch, encode_target, numbers,
+    open, put_partitions,
 };
 use super::{decode_value, flexible};
 use crate::coordinator::group::event::Protocol;
@@ -142,6 +145,31 @@ pub struct ConsumerCurrent {
     pub assigned: Arc<Assignment>,
     /// What it has to give up, and may still work on.
     pub revoking: Arc<Assignment>,
+    /// The epoch at which it was given each of these partitions (KIP-1251).
+    pub since: Arc<Since>,
+}
+
+/// An epoch for each partition.
+pub type Since = BTreeMap<PartitionId, i32>;
+
+impl ConsumerCurrent {
+    /// The epoch since which it holds a partition, also one that it has to give up.
+    pub fn since(&self, partition: PartitionId) -> Option<i32> {
+        self.since_in(&self.assigned, partition)
+            .or_else(|| self.since_in(&self.revoking, partition))
+    }
+
+    /// The epoch since which it holds a partition that it does not have to give up.
+    pub fn assigned_since(&self, partition: PartitionId) -> Option<i32> {
+        self.since_in(&self.assigned, partition)
+    }
+
+    fn since_in(&self, held: &Assignment, partition: PartitionId) -> Option<i32> {
+        let there = held.get(&partition.topic)?;
+        there.binary_search(&partition.index).ok()?;
+        let since = self.since.get(&partition).copied();
+        Some(since.unwrap_or(self.epoch.max(0)))
+    }
 }
 
 /// What a regular expression stands for.
@@ -389,22 +417,70 @@ fn encode_current(value: &ConsumerCurrent) -> Bytes {
         .i32(value.epoch)
         .i32(value.previous_epoch)
         .i8(value.state.code());
-    put_assignment(&mut writer, &value.assigned);
-    put_assignment(&mut writer, &value.revoking);
+    put_held(&mut writer, value, &value.assigned);
+    put_held(&mut writer, value, &value.revoking);
     writer.varint(0);
     writer.finish()
+}
+
+fn put_held(writer: &mut Writer, current: &ConsumerCurrent, held: &Assignment) {
+    flexible::put_count(writer, held.len());
+    for (topic, indexes) in held {
+        writer.uuid(*topic);
+        put_partitions(writer, indexes);
+        let since = indexes.iter().map(|index| {
+            let (topic, index) = (*topic, *index);
+            let since = current.since(PartitionId { topic, index });
+            since.unwrap_or_default()
+        });
+        // The writer's first two bytes are a version, which a field has not.
+        let mut field = Writer::new(VERSION);
+        put_partitions(&mut field, &since.collect::<Vec<_>>());
+        put_tag(writer, Some(&field.finish()[2..]));
+    }
+}
+
+/// Partitions, and the epoch of each; where none are told they are as old as this one.
+fn held(reader: &mut Reader<'_>, epoch: i32, since: &mut Since) -> Result<Assignment, String> {
+    let mut held = Assignment::new();
+    for _ in 0..flexible::count(reader, true)? {
+        let topic = reader.uuid()?;
+        let mut indexes = numbers(reader)?;
+        let mut epochs = Vec::new();
+        flexible::tags(reader, |tag, field| {
+            if tag == TAG {
+                epochs = numbers(field)?;
+            }
+            Ok(())
+        })?;
+        if epochs.len() != indexes.len() {
+            epochs = vec![epoch.max(0); indexes.len()];
+        }
+        for (index, epoch) in indexes.iter().zip(epochs) {
+            let index = *index;
+            since.insert(PartitionId { topic, index }, epoch);
+        }
+        indexes.sort_unstable();
+        indexes.dedup();
+        held.insert(topic, indexes);
+    }
+    Ok(held)
 }
 
 fn decode_current(value: &[u8]) -> Result<Option<ConsumerCurrent>, String> {
     let Some(mut reader) = open(value)? else {
         return Ok(None);
     };
+    let (epoch, previous_epoch) = (reader.i32()?, reader.i32()?);
+    let state = MemberState::of(reader.i8()?);
+    let mut since = Since::new();
     let current = ConsumerCurrent {
-        epoch: reader.i32()?,
-        previous_epoch: reader.i32()?,
-        state: MemberState::of(reader.i8()?),
-        assigned: Arc::new(assignment(&mut reader)?),
-        revoking: Arc::new(assignment(&mut reader)?),
+        epoch,
+        previous_epoch,
+        state,
+        assigned: Arc::new(held(&mut reader, epoch, &mut since)?),
+        revoking: Arc::new(held(&mut reader, epoch, &mut since)?),
+        since: Arc::new(since),
     };
     close(reader, current)
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use ratel_storage::PartitionId;
 use uuid::Uuid;
 
 use super::consumer::{ClassicMember, MemberState};
@@ -15,6 +16,13 @@ use crate::coordinator::Record as _;
 use crate::coordinator::group::event::Protocol;
 
 const TOPIC: Uuid = Uuid::from_u128(0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10);
+
+fn partition(index: i32) -> PartitionId {
+    PartitionId {
+        topic: TOPIC,
+        index,
+    }
+}
 
 fn member() -> ConsumerMemberMetadata {
     ConsumerMemberMetadata {
@@ -60,6 +68,7 @@ fn known() -> Vec<(&'static [u8], &'static [u8], ConsumerRecord)> {
         state: MemberState::Unrevoked,
         assigned: Arc::default(),
         revoking: assignment.clone(),
+        since: Arc::new(BTreeMap::from([(partition(0), 3), (partition(5), 7)])),
     };
     let resolved = Resolved {
         topics: vec!["t".into()],
@@ -103,7 +112,8 @@ fn known() -> Vec<(&'static [u8], &'static [u8], ConsumerRecord)> {
             b"\x00\x08\x00\x01g\x00\x01m",
             b"\x00\x00\x00\x00\x00\x07\x00\x00\x00\x06\x01\x01\
               \x02\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f\x10\
-              \x03\x00\x00\x00\x00\x00\x00\x00\x05\x00\x00",
+              \x03\x00\x00\x00\x00\x00\x00\x00\x05\
+              \x01\x00\x09\x03\x00\x00\x00\x03\x00\x00\x00\x07\x00",
             ConsumerRecord::Current("m".into(), Some(Arc::new(current))),
         ),
         (
@@ -151,4 +161,23 @@ fn every_cut_is_an_error_and_other_versions_are_left_alone() {
 fn the_topics_that_kafka_once_wrote_down_mean_nothing() {
     let decoded = Record::decode(b"\x00\x04\x00\x01g", Some(b"\x00\x00\x01\x00"));
     assert_eq!(decoded, Ok(None));
+}
+
+#[test]
+fn h_8_partitions_without_epochs_are_as_old_as_the_members_own() {
+    let key = b"\x00\x08\x00\x01g\x00\x01m";
+    let value = b"\x00\x00\x00\x00\x00\x07\x00\x00\x00\x06\x00\
+        \x02\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f\x10\
+        \x03\x00\x00\x00\x05\x00\x00\x00\x00\x00\x01\x00";
+    let record = Record::decode(key, Some(value)).expect("a record that can be read");
+    let Some(Record::Consumer {
+        record: ConsumerRecord::Current(_, Some(current)),
+        ..
+    }) = record
+    else {
+        panic!("{record:?}");
+    };
+    assert_eq!(*current.assigned, BTreeMap::from([(TOPIC, vec![0, 5])]));
+    assert_eq!(current.since(partition(0)), Some(7));
+    assert_eq!(current.since(partition(1)), None);
 }

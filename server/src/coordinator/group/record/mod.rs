@@ -20,7 +20,7 @@ use crate::coordinator::record::{Reader, Writer};
 
 pub use consumer::{
     ConsumerCurrent, ConsumerGroupMetadata, ConsumerMemberMetadata, ConsumerRecord, MemberState,
-    Resolved,
+    Resolved, Since,
 };
 pub use metadata::{GroupMetadata, MemberMetadata};
 pub use modern::Assignment;

@@ -65,11 +65,17 @@ pub(super) fn put_partitions(writer: &mut Writer, partitions: &[i32]) {
     }
 }
 
-pub(super) fn partitions(reader: &mut Reader<'_>) -> Result<Vec<i32>, String> {
-    let mut partitions = Vec::new();
+/// Numbers in the order in which they were written.
+pub(super) fn numbers(reader: &mut Reader<'_>) -> Result<Vec<i32>, String> {
+    let mut numbers = Vec::new();
     for _ in 0..flexible::count(reader, true)? {
-        partitions.push(reader.i32()?);
+        numbers.push(reader.i32()?);
     }
+    Ok(numbers)
+}
+
+pub(super) fn partitions(reader: &mut Reader<'_>) -> Result<Vec<i32>, String> {
+    let mut partitions = numbers(reader)?;
     partitions.sort_unstable();
     partitions.dedup();
     Ok(partitions)

@@ -9,7 +9,7 @@ use super::{Assignment, Member, Share, ShareBeat, ShareHeartbeat, ShareMemberMet
 use crate::clock::Timestamp;
 use crate::coordinator::group::record::{ShareCurrent, ShareGroupMetadata, ShareRecord};
 use crate::coordinator::group::turn::Timer;
-use crate::coordinator::group::{GroupMachine, Kind, Reply};
+use crate::coordinator::group::{GroupMachine, Kind, Reply, SessionTimeouts};
 use crate::coordinator::{Effects, Ticket};
 
 /// The epoch with which a member joins.
@@ -53,14 +53,18 @@ impl GroupMachine {
     }
 
     /// After a restart every session begins anew.
-    pub(in crate::coordinator::group) fn share_begin_sessions(&mut self, now: Timestamp) {
-        let settings = self.limits.share;
+    pub(in crate::coordinator::group) fn share_begin_sessions(
+        &mut self,
+        now: Timestamp,
+        sessions: &SessionTimeouts,
+    ) {
+        let default_ms = self.limits.share.session_timeout_ms;
         for (id, group) in &mut self.groups {
             let Kind::Share(share) = &mut group.kind else {
                 continue;
             };
-            share.settings = settings;
-            let at_ms = now.monotonic_ms.saturating_add(settings.session_timeout_ms);
+            let session_ms = sessions.get(id).copied().unwrap_or(default_ms);
+            let at_ms = now.monotonic_ms.saturating_add(session_ms);
             for member in share.members.keys() {
                 let timer = Timer::Member(id.clone(), member.clone());
                 self.timers.set(timer, at_ms);
@@ -115,9 +119,6 @@ impl GroupMachine {
         if metadata != *member.metadata {
             let record = ShareRecord::Member(event.member.clone(), Some(Arc::new(metadata)));
             self.share_record(&id, record, out);
-        }
-        if let Ok(share) = self.share_mut(&id) {
-            share.settings = event.settings;
         }
         if subscribes {
             self.share_watch(&id, &event.found, out);

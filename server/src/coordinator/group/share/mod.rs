@@ -50,8 +50,6 @@ pub struct Share {
     assignment_epoch: Option<i32>,
     members: BTreeMap<Arc<str>, Member>,
     queues: Option<Arc<ShareQueues>>,
-    /// Soft state: the settings that the last heartbeat came with.
-    settings: ShareSettings,
     /// Soft state: the topics that the shard watches for this group.
     watched: BTreeSet<Arc<str>>,
     /// Soft state: who waits for the group's end, which waits for the end of its queues.

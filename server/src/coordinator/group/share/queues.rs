@@ -16,7 +16,7 @@ use crate::coordinator::group::limits::QUEUES_RETRY_MS;
 use crate::coordinator::group::record::Record;
 use crate::coordinator::group::turn::Timer;
 use crate::coordinator::group::{Action, GroupMachine, Kind, Reply};
-use crate::coordinator::{Effects, Ticket};
+use crate::coordinator::{Effects, LogEnds, Ticket};
 
 impl Share {
     /// Whether its queues are being deleted, and it with them.
@@ -345,12 +345,13 @@ impl GroupMachine {
     pub(in crate::coordinator::group) fn share_start(
         &mut self,
         now: Timestamp,
-        topics: &[TopicNow],
+        ends: &LogEnds,
         out: &mut Effects<Self>,
     ) {
-        self.share_begin_sessions(now);
+        self.share_begin_sessions(now, &ends.sessions);
         let ids = self.share_ids();
-        let there: BTreeMap<TopicId, &Arc<str>> = topics
+        let there: BTreeMap<TopicId, &Arc<str>> = ends
+            .topics
             .iter()
             .filter_map(|now| Some((now.topic?.0, &now.name)))
             .collect();

@@ -11,8 +11,9 @@ use super::bench::{Bench, Outcome, TOPIC, commit, commit_with};
 use super::share::topic;
 use crate::coordinator::When;
 use crate::coordinator::group::{
-    Action, Assignor, ConsumerBeat, ConsumerDescription, ConsumerHeartbeat, ConsumerSettings,
-    DeleteOffsets, Event, Fetch, Leave, Matches, Reply, TransactionCommit, compile,
+    Action, Assignor, CommitOffset, ConsumerBeat, ConsumerDescription, ConsumerHeartbeat,
+    ConsumerSettings, DeleteOffsets, Event, Fetch, Leave, Matches, Reply, TransactionCommit,
+    compile,
 };
 
 const T: TopicId = Uuid::from_u128(0x0a);
@@ -396,48 +397,64 @@ fn what_a_heartbeat_brings_of_a_topic_is_news_for_its_own_group() {
     bench.hears(grown, 3, Some(&[(T, &[0, 1, 2, 3, 4])]));
 }
 
-#[test]
-fn h_7_an_expression_follows_topics_that_come_and_go() {
-    let mut bench = Bench::new();
-    let regex = ConsumerHeartbeat {
+fn expression() -> ConsumerHeartbeat {
+    ConsumerHeartbeat {
         topics: None,
         regex: Some("t|n.*".into()),
         matches: Some((1, vec!["t".into()])),
         ..join("a", &["t"])
-    };
-    let invalid = ConsumerHeartbeat {
+    }
+}
+
+#[test]
+fn h_7_what_is_no_expression_leaves_nothing_behind() {
+    let mut bench = Bench::new();
+    let refused = bench.consumer_beat(ConsumerHeartbeat {
         regex_valid: false,
         matches: None,
-        ..regex.clone()
-    };
-    let refused = bench.consumer_beat(invalid);
+        ..expression()
+    });
     assert_eq!(refused, Err(ErrorCode::InvalidRegularExpression));
-    assert_eq!(bench.consumer(), None, "it left nothing behind");
+    assert_eq!(bench.consumer(), None);
+}
+
+#[test]
+fn h_7_an_expression_follows_topics_that_come_and_go() {
+    let mut bench = Bench::new();
+    let regex = expression();
     bench.hears(regex, 2, Some(&[(T, &[0, 1, 2, 3])]));
     let regexes = vec![("t|n.*".into(), compile("t|n.*").expect("an expression"))];
     let group: Arc<str> = "g".into();
-    let look = Action::MatchTopics { group, regexes };
-    assert!(bench.actions.contains(&look));
+    let look = |round| Action::MatchTopics {
+        group: group.clone(),
+        round,
+        regexes: regexes.clone(),
+    };
+    assert!(bench.actions.contains(&look(1)));
     bench.actions.clear();
     // A topic came while the shard was looking: it looks again.
     let n = Uuid::from_u128(0x0c);
     bench.send(Event::TopicChanged(topic("no", 2, Some((n, 1)))));
     bench.hears(beat("a", 2), 3, Some(&[(T, &[0, 1, 2, 3]), (n, &[0])]));
-    let matched = |names: &[&str]| {
+    let matched = |round, names: &[&str]| {
         let names = names.iter().map(|name| Arc::from(*name)).collect();
         Event::Matched(Matches {
             group: "g".into(),
+            round,
             version: 1,
             matches: vec![("t|n.*".into(), names)],
             found: Vec::new(),
         })
     };
-    bench.send(matched(&["t"]));
-    assert!(!bench.actions.contains(&look), "it has just changed");
+    bench.send(matched(1, &["t"]));
+    assert!(!bench.actions.contains(&look(2)), "it has just changed");
     bench.advance(1000);
-    assert!(bench.actions.contains(&look));
+    assert!(bench.actions.contains(&look(2)));
     bench.hears(beat("a", 3), 3, None);
-    bench.send(matched(&["no", "t"]));
+    // What an earlier round saw is not what there is now.
+    bench.send(matched(1, &["t"]));
+    bench.hears(beat("a", 3), 3, None);
+    bench.send(matched(2, &["no", "t"]));
     bench.hears(beat("a", 3), 3, None);
     bench.send(Event::TopicChanged(topic("no", 3, None)));
     bench.hears(beat("a", 3), 3, Some(&[(T, &[0, 1, 2, 3])]));
@@ -448,7 +465,7 @@ fn h_7_an_expression_follows_topics_that_come_and_go() {
         bench.advance(30_000);
         bench.told(beat("a", 4));
     }
-    assert!(bench.actions.contains(&look));
+    assert!(bench.actions.contains(&look(3)));
     // Without an expression nothing is left of it.
     let none = ConsumerHeartbeat {
         epoch: 4,
@@ -508,6 +525,7 @@ fn h_7_topics_that_come_one_by_one_are_looked_at_together() {
     names.sort_unstable();
     bench.send(Event::Matched(Matches {
         group: "g".into(),
+        round: 2,
         version: 99,
         matches: vec![("t.*".into(), names)],
         found: Vec::new(),
@@ -557,6 +575,7 @@ fn h_8_offsets_are_for_members_at_their_epoch() {
     assert_eq!(bench.ask(commit_v9("a", 3)), done);
     let stale = Err(ErrorCode::StaleMemberEpoch);
     assert_eq!(bench.ask(commit_v9("a", 2)), stale);
+    assert_eq!(bench.ask(commit_v9("a", 4)), stale);
     let stranger = Err(ErrorCode::UnknownMemberId);
     assert_eq!(bench.ask(commit_v9("z", 3)), stranger);
     assert_eq!(bench.ask(commit_v9("", -1)), stranger);
@@ -592,6 +611,48 @@ fn h_8_offsets_are_for_members_at_their_epoch() {
     assert_eq!(bench.ask(inside("z", 3)), stranger);
     assert_eq!(bench.ask(inside("a", 3)), done);
     assert_eq!(bench.ask(inside("", -1)), done, "it names no member");
+}
+
+#[test]
+fn h_8_an_older_epoch_may_commit_what_has_been_held_since() {
+    let mut bench = Bench::new();
+    bench.two_members();
+    let commit_to = |member: &str, epoch, partitions: &[i32]| {
+        let mut event = commit_with(member, epoch, 7, |commit| {
+            commit.knows_group_id_not_found = true;
+        });
+        if let Event::Commit(commit) = &mut event {
+            let one = commit.offsets[0].clone();
+            let offsets = partitions.iter().map(|partition| CommitOffset {
+                partition: *partition,
+                topic_id: T,
+                ..one.clone()
+            });
+            commit.offsets = offsets.collect();
+        }
+        event
+    };
+    // Member a has 0 and 1 since epoch 2, b has 2 and 3 since epoch 3.
+    let stale = Err(ErrorCode::StaleMemberEpoch);
+    let done = |count| Ok(Reply::Committed(vec![Ok(()); count]));
+    assert_eq!(bench.ask(commit_to("a", 2, &[0, 1])), done(2));
+    assert_eq!(bench.ask(commit_to("a", 1, &[0])), stale);
+    assert_eq!(
+        bench.ask(commit_to("a", 2, &[0, 2])),
+        stale,
+        "it let go of 2"
+    );
+    assert_eq!(bench.ask(commit_to("b", 2, &[2])), stale, "not its own yet");
+    assert_eq!(bench.ask(commit_to("b", 3, &[2])), done(1));
+    bench.ends.topics = vec![topic("t", 1, Some((T, 4)))];
+    bench.restart();
+    assert_eq!(bench.ask(commit_to("a", 2, &[1])), done(1));
+    assert_eq!(bench.ask(commit_to("a", 2, &[2])), stale);
+    // What is being given up may be committed until it is.
+    bench.told(join("c", &["t"]));
+    bench.told(join("d", &["t"]));
+    bench.hears(beat("a", 3), 3, Some(&[(T, &[0])]));
+    assert_eq!(bench.ask(commit_to("a", 2, &[0, 1])), done(2));
 }
 
 #[test]
@@ -658,6 +719,19 @@ fn g_14_a_restart_is_no_rebalance() {
     bench.hears(beat("b", 3), 3, None);
     bench.advance(45_000);
     assert_eq!(bench.consumer_state(), "Empty", "sessions began anew");
+}
+
+#[test]
+fn g_14_sessions_are_as_long_as_their_group_says_after_a_restart() {
+    let mut bench = Bench::new();
+    bench.two_members();
+    bench.ends.topics = vec![topic("t", 1, Some((T, 4)))];
+    bench.ends.sessions.insert("g".into(), 60_000);
+    bench.restart();
+    bench.advance(59_999);
+    assert_eq!(bench.consumer_state(), "Stable");
+    bench.advance(1);
+    assert_eq!(bench.consumer_state(), "Empty");
 }
 
 #[test]

@@ -124,12 +124,17 @@ impl History {
                     let found = names.iter().map(|name| self.catalog.now(name)).collect();
                     self.bench.send(Event::Topics(found));
                 }
-                Action::MatchTopics { group, regexes } => {
+                Action::MatchTopics {
+                    group,
+                    round,
+                    regexes,
+                } => {
                     assert_eq!(regexes.len(), 1);
                     let names = self.matching();
                     let found = names.iter().map(|name| self.catalog.now(name)).collect();
                     self.bench.send(Event::Matched(Matches {
                         group,
+                        round,
                         version: self.catalog.version,
                         matches: vec![(REGEX.into(), names)],
                         found,
