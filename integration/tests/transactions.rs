@@ -152,7 +152,20 @@ impl Raw {
         }
     }
 
+    /// Asked again while the markers of the end before are on their way: nobody is told then who
+    /// they are.
     async fn end(&mut self, commit: bool) -> i16 {
+        let deadline = Instant::now() + WAIT;
+        loop {
+            match self.end_once(commit).await {
+                51 => assert!(Instant::now() < deadline, "the markers are not written"),
+                code => return code,
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    async fn end_once(&mut self, commit: bool) -> i16 {
         let request = EndTxnRequest::default()
             .with_transactional_id(transactional_id())
             .with_producer_id(self.id.into())

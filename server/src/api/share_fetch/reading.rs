@@ -255,9 +255,16 @@ impl<'a> Reading<'a> {
                 Ok(Lease::Given(leased)) => {
                     // The next one need not wait until the records are read.
                     places.clear();
-                    match self.committed(source, leased).await {
-                        Ok(leased) => self.deliver(source, leased, &mut budget, &mut line).await,
-                        Err(code) => line.code = code.code(),
+                    match self.committed(source, &leased).await {
+                        Ok(kept) => {
+                            let leased = kept.unwrap_or(leased);
+                            self.deliver(source, leased, &mut budget, &mut line).await;
+                        }
+                        Err(code) => {
+                            line.code = code.code();
+                            let all = leased.iter().map(|range| (range.first, range.last));
+                            self.give_back(source, all.collect());
+                        }
                     }
                 }
                 Ok(Lease::Nothing) => {
@@ -358,26 +365,27 @@ impl<'a> Reading<'a> {
     }
 
     /// For a group that reads committed records, leave out what was aborted, and have the queue
-    /// know that no record is there: it was learnt of while the group read everything.
+    /// know that no record is there: it was learnt of while the group read everything. `None` if
+    /// all of it is to be delivered.
     async fn committed(
         &self,
         source: &Source,
-        leased: Vec<Acquired>,
-    ) -> Result<Vec<Acquired>, ErrorCode> {
+        leased: &[Acquired],
+    ) -> Result<Option<Vec<Acquired>>, ErrorCode> {
         let (Some(first), Some(last)) = (leased.first(), leased.last()) else {
-            return Ok(leased);
+            return Ok(None);
         };
         if source.bound != Bound::Stable {
-            return Ok(leased);
+            return Ok(None);
         }
         let aborted = source.partition.aborted(first.first, last.last.plus(1));
         let aborted = aborted.await.map_err(|refused| error::code(&refused))?;
         if aborted.is_empty() {
-            return Ok(leased);
+            return Ok(None);
         }
         let (mut kept, mut gaps) = (Vec::new(), Vec::new());
         for range in leased {
-            self.sift(source, range, &mut kept, &mut gaps).await?;
+            self.sift(source, *range, &mut kept, &mut gaps).await?;
         }
         if !gaps.is_empty() {
             let gap = |(first, last)| AcknowledgeBatch {
@@ -393,7 +401,7 @@ impl<'a> Reading<'a> {
             });
             self.cx.broker.shares.tell(&source.key, event);
         }
-        Ok(kept)
+        Ok(Some(kept))
     }
 
     /// What of a range is in the log and was not aborted, and what else there is of it.
@@ -476,15 +484,20 @@ impl<'a> Reading<'a> {
             .map(|range| range.last.get() - range.first.get() + 1);
         let count = usize::try_from(counts.sum::<i64>()).unwrap_or(usize::MAX);
         budget.records = budget.records.saturating_sub(count);
-        if !back.is_empty() {
-            let (key, member) = (source.key.clone(), self.key.member.clone());
-            let event = Event::GiveBack {
-                key,
-                member,
-                ranges: back,
-            };
-            self.cx.broker.shares.tell(&source.key, event);
+        self.give_back(source, back);
+    }
+
+    /// Leases that are not delivered.
+    fn give_back(&self, source: &Source, ranges: Vec<(Offset, Offset)>) {
+        if ranges.is_empty() {
+            return;
         }
+        let event = Event::GiveBack {
+            key: source.key.clone(),
+            member: self.key.member.clone(),
+            ranges,
+        };
+        self.cx.broker.shares.tell(&source.key, event);
     }
 }
 
