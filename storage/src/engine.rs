@@ -251,9 +251,20 @@ pub struct ProducerSummary {
 pub struct CleaningRules<'a> {
     /// The most memory that the keys of one log take, in bytes.
     pub map_bytes: usize,
-    /// Called with each number of bytes that was read or written: it may wait, to hold a pace.
-    /// False ends the cleaning.
-    pub pace: &'a dyn Fn(u64) -> bool,
+    /// Called with the bytes that were read or written since the last time, to hold a pace.
+    pub pace: &'a dyn Fn(u64) -> Pace,
+}
+
+/// What a cleaning does after some bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// It goes on.
+    On,
+    /// It has waited a little, and asks again (with no more bytes): if meanwhile the log is to be
+    /// deleted, nobody waits for its pace.
+    Wait,
+    /// It ends.
+    End,
 }
 
 /// What a cleaning did.

@@ -19,7 +19,7 @@ mod walk;
 
 pub use batch::{Batch, BatchBuilder, BatchHeader};
 pub use engine::{
-    Appended, Bound, Cleaning, CleaningRules, Durability, Engine, FileRange, Offsets, Origin,
+    Appended, Bound, Cleaning, CleaningRules, Durability, Engine, FileRange, Offsets, Origin, Pace,
     Partition, Pending, ProducerSummary, Read, ReadRequest, Slice, Standing, TimeQuery,
     TimedOffset, Watch,
 };

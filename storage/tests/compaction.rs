@@ -15,8 +15,8 @@ use ratel_storage::disk_memory::{Call, Errno, Fault, Keep, MemoryDisk};
 use ratel_storage::local::doctor;
 use ratel_storage::{
     Batch, BatchBuilder, Bound, Cleaning, CleaningRules, Durability, Engine, LocalEngine,
-    LogSettings, Marker, Offset, Origin, Outcome, Partition, Producer, ReadRequest, StorageError,
-    TimeQuery, records,
+    LogSettings, Marker, Offset, Origin, Outcome, Pace, Partition, Producer, ReadRequest,
+    StorageError, TimeQuery, records,
 };
 use support::{NOW_MS, Random, block_on, partition_id, start, wait};
 
@@ -121,7 +121,7 @@ fn read_from(log: &Arc<dyn Partition>, from: Offset) -> Kept {
 fn clean(engine: &LocalEngine, now_ms: i64) -> Result<Option<Cleaning>, StorageError> {
     let rules = CleaningRules {
         map_bytes: 1 << 20,
-        pace: &|_| true,
+        pace: &|_| Pace::On,
     };
     engine.clean(&rules, now_ms)
 }
@@ -337,7 +337,7 @@ fn a_full_map_ends_a_cleaning_early_and_the_next_goes_on() {
     let (engine, log, written) = filled(&disk, 6);
     let rules = CleaningRules {
         map_bytes: 100,
-        pace: &|_| true,
+        pace: &|_| Pace::On,
     };
     let mut rounds = 0;
     let mut to = Offset::ZERO;
@@ -403,6 +403,26 @@ fn a_log_that_the_disk_does_not_give_keeps_no_other_from_being_cleaned() {
 }
 
 #[test]
+fn a_log_that_finds_no_space_keeps_no_other_from_being_cleaned() {
+    let disk = MemoryDisk::new();
+    let (engine, first, written) = filled(&disk, 8);
+    let second = engine.open(partition_id(1), settings()).unwrap();
+    let mut random = Random(9);
+    for _ in 0..40 {
+        Written::default().append(&second, &mut random).unwrap();
+    }
+    engine.upkeep(NOW_MS + 2 * MINUTE_MS);
+    disk.fail(Fault::nth(Call::Write, 1, Errno::NOSPC));
+    let one = clean(&engine, NOW_MS).unwrap().unwrap();
+    assert!(disk.has_failed());
+    disk.mend();
+    let other = clean(&engine, NOW_MS).unwrap().unwrap();
+    assert_ne!(one.partition, other.partition, "there is space again");
+    assert_eq!(engine.cleaning(NOW_MS).uncleanable, []);
+    written.check(&first);
+}
+
+#[test]
 fn reads_go_on_while_a_log_is_cleaned() {
     let disk = MemoryDisk::new();
     let (engine, log, written) = filled(&disk, 8);
@@ -430,7 +450,7 @@ fn reads_go_on_while_a_log_is_cleaned() {
             // Everything again, however often: the map is small.
             let rules = CleaningRules {
                 map_bytes: 60,
-                pace: &|_| true,
+                pace: &|_| Pace::On,
             };
             engine.clean(&rules, NOW_MS + round).unwrap();
             engine.upkeep(NOW_MS + (2 + round) * MINUTE_MS);
@@ -467,7 +487,8 @@ fn a_partition_that_is_deleted_while_it_is_cleaned_leaves_nothing() {
                 .is_ok()
                 {}
             }
-            true
+            // However slow it is to be: a deletion waits for no pace.
+            if deleted.get() { Pace::Wait } else { Pace::On }
         },
     };
     assert_eq!(engine.clean(&rules, NOW_MS).unwrap(), None);

@@ -321,7 +321,7 @@ keys! {
     log_cleaner_enable: bool = true, "log.cleaner.enable";
     /// Threads that clean compacted topics.
     log_cleaner_threads: usize = 1, "log.cleaner.threads", at_least(0), at_most(64), dynamic();
-    /// Memory for the keys of what is cleaned at once, of all threads together, in bytes: 24 for
+    /// Memory for the keys of what is cleaned at once, of all threads together, in bytes: 18 for
     /// each key. A topic with more keys takes several cleanings.
     log_cleaner_dedupe_buffer_size: usize = 134_217_728, "log.cleaner.dedupe.buffer.size", long(),
         at_least(1 << 20), dynamic();

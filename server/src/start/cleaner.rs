@@ -3,13 +3,16 @@
 //! Threads of their own at the lowest priority: a cleaning reads and writes whole segments and may
 //! compress, and nobody waits for it.
 
-use std::sync::Arc;
+mod throttle;
+
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ratel_storage::CleaningRules;
+use ratel_storage::{CleaningRules, Pace};
 use tokio::sync::{mpsc, watch};
 
 use crate::broker::Broker;
+use crate::start::cleaner::throttle::Throttle;
 
 /// How often it is looked whether threads are missing, and how long a sleep lasts at most before
 /// it is looked whether to end.
@@ -23,6 +26,7 @@ const NICE: i32 = 19;
 pub(super) async fn run(broker: Arc<Broker>, mut stopped: watch::Receiver<bool>) {
     let (ended, mut endings) = mpsc::unbounded_channel::<usize>();
     let mut running: Vec<usize> = Vec::new();
+    let throttle = Arc::new(Mutex::new(Throttle::default()));
     loop {
         let wanted = threads(&broker);
         for number in (0..wanted)
@@ -32,6 +36,7 @@ pub(super) async fn run(broker: Arc<Broker>, mut stopped: watch::Receiver<bool>)
             let worker = Worker {
                 broker: broker.clone(),
                 stopped: stopped.clone(),
+                throttle: throttle.clone(),
                 number,
             };
             let ended = Ended(number, ended.clone());
@@ -81,6 +86,8 @@ impl Drop for Ended {
 struct Worker {
     broker: Arc<Broker>,
     stopped: watch::Receiver<bool>,
+    /// That of all threads.
+    throttle: Arc<Mutex<Throttle>>,
     number: usize,
 }
 
@@ -107,15 +114,9 @@ impl Worker {
         let config = brokers.effective();
         let threads = config.log_cleaner_threads.max(1);
         let began_us = broker.clock.monotonic_us();
-        let pace = Pace {
-            worker: self,
-            bytes_per_second: config.log_cleaner_io_max_bytes_per_second / threads as f64,
-            began_us,
-            bytes: std::cell::Cell::new(0.0),
-        };
         let rules = CleaningRules {
             map_bytes: config.log_cleaner_dedupe_buffer_size / threads,
-            pace: &|bytes| pace.take(bytes),
+            pace: &|bytes| self.pace(bytes),
         };
         let outcome = broker.engine.clean(&rules, broker.clock.now().wall_ms);
         let now_us = broker.clock.monotonic_us();
@@ -139,6 +140,26 @@ impl Worker {
         }
     }
 
+    /// A cleaning has read or written so many bytes.
+    fn pace(&self, bytes: u64) -> Pace {
+        if *self.stopped.borrow() {
+            return Pace::End;
+        }
+        let brokers = self.broker.catalog.brokers();
+        let rate = brokers.effective().log_cleaner_io_max_bytes_per_second;
+        let now_us = self.broker.clock.monotonic_us();
+        let wait_us = {
+            let throttle = self.throttle.lock();
+            let mut throttle = throttle.unwrap_or_else(PoisonError::into_inner);
+            throttle.take(bytes, rate, now_us)
+        };
+        if wait_us == 0 {
+            return Pace::On;
+        }
+        std::thread::sleep(Duration::from_micros(wait_us).min(LOOK));
+        Pace::Wait
+    }
+
     /// Wait for `log.cleaner.backoff.ms`.
     fn rest(&self) {
         let end_us = self.broker.clock.monotonic_us().saturating_add(
@@ -159,38 +180,6 @@ impl Worker {
         let brokers = self.broker.catalog.brokers();
         // Without a pause at all a thread would do nothing but look.
         brokers.effective().log_cleaner_backoff_ms.max(1)
-    }
-}
-
-/// Holds a cleaning to `log.cleaner.io.max.bytes.per.second`.
-struct Pace<'a> {
-    worker: &'a Worker,
-    bytes_per_second: f64,
-    began_us: u64,
-    bytes: std::cell::Cell<f64>,
-}
-
-impl Pace<'_> {
-    /// So many bytes more; false if the cleaning is to end.
-    fn take(&self, bytes: u64) -> bool {
-        if *self.worker.stopped.borrow() {
-            return false;
-        }
-        #[expect(clippy::cast_precision_loss, reason = "a pace need not be exact")]
-        self.bytes.set(self.bytes.get() + bytes as f64);
-        let due = self.bytes.get() / self.bytes_per_second;
-        loop {
-            let now_us = self.worker.broker.clock.monotonic_us();
-            let passed = Duration::from_micros(now_us.saturating_sub(self.began_us));
-            let left = due - passed.as_secs_f64();
-            if left <= 0.0 {
-                return true;
-            }
-            if *self.worker.stopped.borrow() {
-                return false;
-            }
-            std::thread::sleep(Duration::from_secs_f64(left.min(LOOK.as_secs_f64())));
-        }
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::disk::Open;
-use crate::engine::{Cleaning, CleaningRules, Standing};
+use crate::engine::{Cleaning, CleaningRules, Pace, Standing};
 use crate::local::compaction::cleaned::{BESIDE, CLEANED, Swap};
 use crate::local::partition::LocalPartition;
 use crate::local::read::is_gone;
@@ -30,12 +30,25 @@ use crate::{LogSettings, Offset, StorageError};
 /// The last batch of each producer that a log remembers.
 type Producers = HashMap<i64, LastBatch>;
 
+/// A cleaning looks whether to go on after so many bytes or batches, not at each: others look at
+/// the same log.
+const LOOK_BYTES: u64 = 64 << 10;
+const LOOK_BATCHES: u32 = 256;
+
+/// What a cleaning did since it looked last.
+#[derive(Default)]
+struct Meter {
+    bytes: u64,
+    batches: u32,
+}
+
 /// One cleaning under way.
 struct Run<'a> {
     partition: &'a LocalPartition,
     rules: &'a CleaningRules<'a>,
     settings: Arc<LogSettings>,
     now_ms: i64,
+    meter: Meter,
     done: Cleaning,
 }
 
@@ -54,6 +67,7 @@ impl LocalEngine {
             .filter(|(dirty, _)| dirty.is_due)
             .collect();
         due.sort_by_key(|(dirty, _)| std::cmp::Reverse(dirty.ratio));
+        let mut full = None;
         for (_, partition) in due {
             self.shared.health.check_open()?;
             // One that is being cleaned, or deleted.
@@ -66,10 +80,15 @@ impl LocalEngine {
                 Err(StorageError::UnknownPartition(_)) => {}
                 // Retention took what was to be read.
                 Err(error) if is_gone(&error) => {}
+                // There may be space for a smaller one, and then more.
+                Err(error @ StorageError::DiskFull) => {
+                    tracing::debug!(partition = %partition.id, "not cleaned: {error}");
+                    full = Some(error);
+                }
                 Err(error) => return Err(partition.not_cleaned(error)),
             }
         }
-        Ok(None)
+        full.map_or(Ok(None), Err)
     }
 
     pub(super) fn standing_now(&self, now_ms: i64) -> Standing {
@@ -139,6 +158,7 @@ impl LocalPartition {
             rules,
             settings: self.settings(),
             now_ms,
+            meter: Meter::default(),
             done: Cleaning {
                 partition: self.id,
                 ..Cleaning::default()
@@ -276,8 +296,10 @@ impl LocalPartition {
 
 impl Run<'_> {
     fn clean(&mut self, sources: &[Source], dirty: &Dirty) -> Result<(), StorageError> {
+        let (partition, cleaning, meter) = (self.partition, self.rules, &mut self.meter);
+        meter.begin();
         let mut aborted = find_aborted(sources, &mut |bytes| {
-            go_on(self.partition, self.rules, bytes)
+            meter.count(partition, cleaning, bytes)
         })?;
         if let Some(end) = sources.last().map(|last| last.end) {
             // What is decided may be so by a marker further on, which is not cleaned yet.
@@ -296,10 +318,10 @@ impl Run<'_> {
         let mut ended = Ended::new(aborted.clone(), first);
         let mapped = {
             let read = &mut self.done.read_bytes;
-            let (partition, rules) = (self.partition, self.rules);
+            meter.begin();
             map_keys(&mut map, new, dirty.from, &mut ended, &mut |bytes| {
                 *read += bytes;
-                go_on(partition, rules, bytes)
+                meter.count(partition, cleaning, bytes)
             })?
         };
         let producers = self.partition.last_batches();
@@ -359,9 +381,10 @@ impl Run<'_> {
             .map_err(|error| partition.refused(error))?;
         let before: u64 = group.iter().map(|source| source.size).sum();
         let interval = self.settings.index_interval_bytes;
-        let cleaning = self.rules;
+        let (cleaning, meter) = (self.rules, &mut self.meter);
+        meter.begin();
         let copied = copy(group, &*file, rules, ended, interval, &mut |bytes| {
-            go_on(partition, cleaning, bytes)
+            meter.count(partition, cleaning, bytes)
         });
         let copied = copied.map_err(|error| match error {
             CopyError::Read(error) => error,
@@ -407,15 +430,36 @@ enum Outcome {
     Gone,
 }
 
-/// Bytes were read or written: whether the cleaning goes on, and how fast.
-fn go_on(
-    partition: &LocalPartition,
-    rules: &CleaningRules<'_>,
-    bytes: u64,
-) -> Result<(), StorageError> {
-    if !(rules.pace)(bytes) {
-        return Err(StorageError::Closed);
+impl Meter {
+    /// Look at the next batch.
+    fn begin(&mut self) {
+        self.batches = LOOK_BATCHES;
     }
-    partition.shared.health.check_open()?;
-    partition.check_usable(&partition.state())
+
+    /// A batch, and so many bytes that were read or written: whether the cleaning goes on, and how
+    /// fast.
+    fn count(
+        &mut self,
+        partition: &LocalPartition,
+        rules: &CleaningRules<'_>,
+        bytes: u64,
+    ) -> Result<(), StorageError> {
+        self.bytes += bytes;
+        self.batches += 1;
+        if self.bytes < LOOK_BYTES && self.batches < LOOK_BATCHES {
+            return Ok(());
+        }
+        self.batches = 0;
+        let mut bytes = std::mem::take(&mut self.bytes);
+        loop {
+            let pace = (rules.pace)(bytes);
+            partition.shared.health.check_open()?;
+            partition.check_usable(&partition.state())?;
+            match pace {
+                Pace::On => return Ok(()),
+                Pace::Wait => bytes = 0,
+                Pace::End => return Err(StorageError::Closed),
+            }
+        }
+    }
 }

@@ -58,7 +58,8 @@ pub(crate) fn dirty(
         }
         if is_new {
             dirty_bytes += segment.size;
-            oldest = oldest.or(Some(first_time(segment)));
+            let time = first_time(segment);
+            oldest = Some(oldest.map_or(time, |oldest: i64| oldest.min(time)));
             end = next.base;
         } else {
             clean_bytes += segment.size;
@@ -157,6 +158,22 @@ mod tests {
         settings.max_compaction_lag_ms = 20;
         assert_eq!(found(half, &settings, 50), Some((20, 30, 500_000, false)));
         assert_eq!(found(half, &settings, 51), Some((20, 30, 500_000, true)));
+    }
+
+    /// Whatever the order that records came in.
+    #[test]
+    fn c_1_the_oldest_record_decides_whether_a_cleaning_is_overdue() {
+        let settings = LogSettings {
+            min_cleanable_millionths: 1_000_000,
+            max_compaction_lag_ms: 20,
+            ..LogSettings::default()
+        };
+        let log = log(&[(100, 40), (100, 10), (100, 50)]);
+        let is_due = |now_ms| {
+            let found = dirty(&log, &limits(30, 30, 0), &settings, now_ms);
+            found.unwrap().is_due
+        };
+        assert_eq!((is_due(30), is_due(31)), (false, true));
     }
 
     #[test]

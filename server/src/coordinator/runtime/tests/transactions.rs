@@ -282,7 +282,7 @@ async fn c_4_a_shard_replays_a_cleaned_log_with_what_is_pending() {
     let shard = start_on(partition.clone(), CHECKPOINT_BYTES_MIN);
     let rules = CleaningRules {
         map_bytes: 1 << 16,
-        pace: &|_| true,
+        pace: &|_| ratel_storage::Pace::On,
     };
     let mut freed_bytes = 0;
     for round in 0..40 {
