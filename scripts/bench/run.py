@@ -10,6 +10,7 @@ from pathlib import Path
 
 import queue_report
 import report
+from compaction_cells import compactions
 from queue_cells import QUEUE_ROUNDS, QueueBench
 from rebalance_cells import rebalances
 from servers import Kafka, Ratel
@@ -18,6 +19,7 @@ ROUNDS = 3
 # What to ask for to have the cells of share groups alone.
 QUEUE = "queue"
 REBALANCE = "rebalance"
+COMPACTION = "compaction"
 SIZES = {"1KiB": 1024, "10KiB": 10240, "100B": 100}
 # Bytes of one run: enough to be past the client's start, little enough to stay in the page cache.
 RUN_BYTES = {"100B": 200_000_000, "1KiB": 1_000_000_000, "10KiB": 1_500_000_000}
@@ -165,6 +167,7 @@ class Bench:
         wanted = [cell for cell in cells() if not only or any(word in cell[0] for word in only)]
         with_queue = not only or QUEUE in only
         with_rebalance = not only or REBALANCE in only
+        with_compaction = not only or COMPACTION in only
         if self.options.quick:
             wanted = [cell for cell in wanted if cell[0] in
                       ("1KiB x 16 acks=all", "latency 1000/s acks=all")] or wanted[:2]
@@ -188,11 +191,12 @@ class Bench:
                 server.stop(9)
         if queue and not self.options.quick:
             queue["memory"] = dict(QueueBench(self).memory())
+        compacted = compactions(self) if with_compaction else None
         large = {} if self.options.quick or only else dict(self.restart(self.options.gigabytes))
         limits = Path(self.options.work, "limits.txt")
         floor = limits.read_text() if limits.exists() else ""
         return {"start": start, "large": large, "cells": self.results, "floor": floor,
-                "rebalance": found, "queue": queue}
+                "rebalance": found, "queue": queue, "compaction": compacted}
 
 
 def main():

@@ -8,9 +8,11 @@
 //! - `latency`: an open loop at `rate` records a second for `seconds`, read back by a tailing
 //!   consumer. Latencies count from the moment a record was due, so that a stall is seen in full.
 //! - `transactions`: see `transactions`.
+//! - `compaction-fill`, `compaction-begin`: see `compaction`.
 //! - `rebalance-new`, `rebalance-classic`: see `rebalance`.
 //! - `share-drain`, `share-latency`, `share-lease`: see `share`.
 
+mod compaction;
 mod rebalance;
 mod share;
 mod share_wire;
@@ -427,6 +429,8 @@ fn main() -> Result<(), Fault> {
         "consume" => consume(&arguments)?,
         "latency" => latency(&arguments)?,
         "transactions" => transactions::run(&arguments, &server)?,
+        "compaction-fill" => compaction::fill(&arguments)?,
+        "compaction-begin" => compaction::begin(&arguments)?,
         "rebalance-new" => rebalance::run(&arguments, &server, false)?,
         "rebalance-classic" => rebalance::run(&arguments, &server, true)?,
         "share-drain" => share::drain(&arguments, &server)?,
