@@ -9,7 +9,7 @@
 #                                  of docs/performance.md
 #   scripts/bench.sh --only transactions   the cells of transactions (a few minutes)
 #   scripts/bench.sh --only rebalance  rebalances of 100 members (two minutes); writes nothing
-#   scripts/bench.sh --only compaction  compaction of ten million keys (half an hour); writes nothing
+#   scripts/bench.sh --only compaction  ten million keys cleaned (half an hour); writes nothing
 #   LIMITS=DIR scripts/bench.sh    show the machine's floor too: DIR/run.sh FILE TEST... measures it
 #
 # Needs Rust, Java, Maven and Python; everything else it fetches into .work/.

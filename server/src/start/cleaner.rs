@@ -1,6 +1,6 @@
 //! The threads that clean compacted logs (C-1).
 //!
-//! Threads of their own at the lowest priority: a cleaning reads and writes whole segments and may
+//! Threads of their own at a lower priority: a cleaning reads and writes whole segments and may
 //! compress, and nobody waits for it.
 
 mod throttle;
@@ -18,8 +18,9 @@ use crate::start::cleaner::throttle::Throttle;
 /// it is looked whether to end.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// The lowest priority that there is.
-const NICE: i32 = 19;
+/// A lower priority than whoever answers clients, and no lower than needed: on a machine that has
+/// too much to do, a thread of the lowest comes to nothing, and logs grow.
+const NICE: i32 = 5;
 
 /// Keep as many threads as `log.cleaner.threads` says until `stopped` turns true, and wait for
 /// them.
