@@ -45,6 +45,9 @@ struct Story {
     runtime: tokio::runtime::Runtime,
 }
 
+/// What makes a consumer speak the protocol of KIP-848.
+const NEW_PROTOCOL: (&str, &str) = ("group.protocol", "consumer");
+
 /// Tell the story to the servers named in [`SERVERS`].
 pub fn tell(servers: &str) {
     let (_, version) = rdkafka::util::get_rdkafka_version();
@@ -61,8 +64,9 @@ pub fn tell(servers: &str) {
     story.codecs();
     story.idempotent();
     for assignor in ["range", "cooperative-sticky"] {
-        story.group_rebalance(assignor);
+        story.group_rebalance(assignor, ("partition.assignment.strategy", assignor));
     }
+    story.group_rebalance("new-protocol", NEW_PROTOCOL);
     story.commit_and_resume();
     story.offsets_by_time();
     story.administration();
@@ -250,9 +254,13 @@ impl Story {
             .set("group.id", group)
             .set("auto.offset.reset", "earliest")
             .set("enable.auto.commit", "false")
-            .set("session.timeout.ms", "10000")
-            .set("heartbeat.interval.ms", "300")
             .set("check.crcs", "true");
+        // In the new protocol the server says how long these are.
+        if !more.contains(&NEW_PROTOCOL) {
+            settings
+                .set("session.timeout.ms", "10000")
+                .set("heartbeat.interval.ms", "300");
+        }
         for (key, value) in more {
             settings.set(*key, *value);
         }
@@ -297,13 +305,12 @@ impl Story {
         ok("idempotent produce");
     }
 
-    fn group_rebalance(&self, assignor: &str) {
+    fn group_rebalance(&self, name: &str, setting: (&str, &str)) {
         let moment = Duration::from_millis(50);
-        let topic = self.topic(&format!("group-{assignor}"));
+        let topic = self.topic(&format!("group-{name}"));
         self.create(&topic, PARTITIONS, &[]);
         let join = || {
-            let settings = [("partition.assignment.strategy", assignor)];
-            let member = self.consumer(&format!("{topic}-members"), &settings);
+            let member = self.consumer(&format!("{topic}-members"), &[setting]);
             member.subscribe(&[&topic]).expect("a subscription");
             member
         };
@@ -342,7 +349,7 @@ impl Story {
             poll(&first, 1, moment);
             holds(&first) == 4
         });
-        ok(&format!("a group of two rebalances, {assignor}"));
+        ok(&format!("a group of two rebalances, {name}"));
     }
 
     fn commit_and_resume(&self) {

@@ -43,7 +43,7 @@ func main() {
 	admin = kadm.NewClient(client)
 	codecs()
 	idempotent()
-	groupRebalance()
+	groups()
 	commitAndResume()
 	offsetsByTime()
 	administration()
@@ -228,7 +228,7 @@ type member struct {
 	held   map[int32]bool
 }
 
-func join(group, topic string) *member {
+func join(group, topic string, options ...kgo.Opt) *member {
 	joined := &member{held: map[int32]bool{}}
 	change := func(holds bool) func(context.Context, *kgo.Client, map[string][]int32) {
 		return func(_ context.Context, _ *kgo.Client, moved map[string][]int32) {
@@ -243,13 +243,13 @@ func join(group, topic string) *member {
 			}
 		}
 	}
-	joined.client = newClient(
+	joined.client = newClient(append(options,
 		kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.DisableAutoCommit(),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.SessionTimeout(10*time.Second), kgo.HeartbeatInterval(300*time.Millisecond),
 		kgo.OnPartitionsAssigned(change(true)), kgo.OnPartitionsRevoked(change(false)),
 		kgo.OnPartitionsLost(change(false)),
-	)
+	)...)
 	return joined
 }
 
@@ -265,19 +265,19 @@ func (m *member) commit() {
 	must("commit", m.client.CommitUncommittedOffsets(ctx))
 }
 
-func groupRebalance() {
-	topic, group := topicOf("group"), topicOf("members")
+func groupRebalance(protocol string, options ...kgo.Opt) {
+	topic, group := topicOf("group-"+protocol), topicOf("members-"+protocol)
 	create(topic, partitions, nil)
 	sent := makeRecords("group", recordCount)
 	produce(topic, sent)
 	var seen []*kgo.Record
-	first := join(group, topic)
+	first := join(group, topic, options...)
 	waitUntil("one member reads all", func() bool {
 		seen = append(seen, poll(first.client, 100)...)
 		return first.holds() == partitions && len(seen) == len(sent)
 	})
 	first.commit()
-	second := join(group, topic)
+	second := join(group, topic, options...)
 	both := func() bool {
 		seen = append(seen, poll(first.client, 50)...)
 		seen = append(seen, poll(second.client, 50)...)
@@ -290,6 +290,7 @@ func groupRebalance() {
 		return both() && len(seen) >= len(sent)+len(more)
 	})
 	checkLog("both members together", seen, append(sent, more...))
+	expectProtocol(group, protocol)
 	second.commit()
 	second.client.Close()
 	waitUntil("the one that stays has all again", func() bool {
@@ -297,7 +298,7 @@ func groupRebalance() {
 		return first.holds() == partitions
 	})
 	first.client.Close()
-	ok("a group of two rebalances")
+	ok("a group of two rebalances, " + protocol + " protocol")
 }
 
 func commitAndResume() {

@@ -6,8 +6,9 @@ import sys
 import time
 
 from confluent_kafka import (AcknowledgeType, Consumer, ConsumerGroupTopicPartitions,
-                             IllegalStateException, KafkaError, OFFSET_BEGINNING, OFFSET_END,
-                             Producer, ShareConsumer, TopicPartition, version)
+                             ConsumerGroupType, IllegalStateException, KafkaError,
+                             OFFSET_BEGINNING, OFFSET_END, Producer, ShareConsumer,
+                             TopicPartition, version)
 from confluent_kafka.admin import (AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource,
                                    NewPartitions, NewTopic, OffsetSpec, ResourceType)
 
@@ -44,10 +45,12 @@ def produce(topic, records, settings=None):
     expect("failed deliveries", failures, [])
 
 
-def consumer(group, **settings):
-    return Consumer({**servers, "group.id": group, "auto.offset.reset": "earliest",
-                     "enable.auto.commit": False, "session.timeout.ms": 10000,
-                     "check.crcs": True, **settings})
+def consumer(group, protocol="classic"):
+    settings = {**servers, "group.id": group, "auto.offset.reset": "earliest",
+                "enable.auto.commit": False, "check.crcs": True, "group.protocol": protocol}
+    if protocol == "classic":
+        settings["session.timeout.ms"] = 10000
+    return Consumer(settings)
 
 
 def read(reader, count, seconds=30):
@@ -98,13 +101,13 @@ def idempotent():
     story.ok("idempotent produce")
 
 
-def group_rebalance():
-    topic, group = story.topic("group"), story.topic("members")
+def group_rebalance(protocol):
+    topic, group = story.topic("group-" + protocol), story.topic("members-" + protocol)
     create(topic)
     members, seen = [], []
 
     def join():
-        members.append(consumer(group))
+        members.append(consumer(group, protocol))
         members[-1].subscribe([topic])
 
     def shares(*expected):
@@ -127,12 +130,32 @@ def group_rebalance():
                lambda: shares(2, 2) and len(seen) >= len(sent) + len(more))
     check_log("both members together", sorted(seen, key=lambda r: (r.partition, r.offset)),
               sent + more)
+    listed = result(admin.list_consumer_groups(types={ConsumerGroupType[protocol.upper()]}))
+    if group not in [listing.group_id for listing in listed.valid]:
+        fail(f"{group} is not among the groups of the protocol {protocol}")
     leaving = members.pop()
     leaving.commit(asynchronous=False)
     leaving.close()
     wait_until("the one that stays has all again", 30, lambda: shares(PARTITIONS))
     members[0].close()
-    story.ok("a group of two rebalances")
+    story.ok(f"a group of two rebalances, {protocol} protocol")
+
+
+def expression():
+    """A subscription that the server holds against its topics."""
+    before, after = story.topic("expression-1"), story.topic("expression-2")
+    create(before, 1)
+    reader = consumer(story.topic("expressions"), "consumer")
+    reader.subscribe(["^" + story.topic("expression-[0-9]") + "$"])
+    wait_until("the topic that is there", 30,
+               lambda: not as_records(reader.consume(1, 0.1)) and len(reader.assignment()) == 1)
+    create(after, 1)
+    # Apache Kafka looks for new topics every ten seconds at most.
+    wait_until("the topic that came later", 60,
+               lambda: not as_records(reader.consume(1, 0.1)) and len(reader.assignment()) == 2)
+    expect("topics", sorted(p.topic for p in reader.assignment()), [before, after])
+    reader.close()
+    story.ok("a subscription by expression, consumer protocol")
 
 
 def commit_and_resume():
@@ -411,7 +434,9 @@ if "HOLD" in os.environ:
 print(f"confluent-kafka {version()}", flush=True)
 codecs()
 idempotent()
-group_rebalance()
+group_rebalance("classic")
+group_rebalance("consumer")
+expression()
 commit_and_resume()
 offsets_by_time()
 administration()
