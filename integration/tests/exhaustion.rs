@@ -13,7 +13,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
@@ -32,11 +32,16 @@ fn topic_name(name: &str) -> TopicName {
     TopicName(StrBytes::from_string(name.to_owned()))
 }
 
+/// Without retention: the records are of years ago, and a full disk is a reason to look at once.
 async fn create_topic(client: &mut RawClient, name: &str) {
+    let forever = CreatableTopicConfig::default()
+        .with_name("retention.ms".to_owned().into())
+        .with_value(Some("-1".to_owned().into()));
     let topic = CreatableTopic::default()
         .with_name(topic_name(name))
         .with_num_partitions(1)
-        .with_replication_factor(1);
+        .with_replication_factor(1)
+        .with_configs(vec![forever]);
     let request = CreateTopicsRequest::default()
         .with_topics(vec![topic])
         .with_timeout_ms(10_000);
