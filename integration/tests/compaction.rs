@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use ratel_integration::TestBroker;
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{Consumer, StreamConsumer};
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
@@ -135,6 +137,24 @@ async fn c_2_a_compacted_topic_keeps_the_last_record_of_each_key_in_every_codec(
     let counts = broker.broker().metrics.cleaner.counts();
     assert!(counts.runs > 0 && counts.freed_bytes > 0, "{counts:?}");
     assert_eq!(counts.failures, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn c_1_a_shorter_rest_of_the_cleaner_does_not_wait_for_the_end_of_the_longer() {
+    let broker = TestBroker::start_with(|config| config.log_cleaner_backoff_ms = 3_600_000).await;
+    create(&broker).await;
+    write(&broker, "none", 1200, &mut Left::new()).await;
+    assert_eq!(broker.broker().metrics.cleaner.counts().runs, 0);
+    let admin: AdminClient<DefaultClientContext> = client(&broker).create().unwrap();
+    let shorter =
+        AlterConfig::new(ResourceSpecifier::Broker(1)).set("log.cleaner.backoff.ms", "50");
+    let altered = admin.alter_configs([&shorter], &AdminOptions::new()).await;
+    assert!(altered.unwrap().iter().all(Result::is_ok));
+    let began = Instant::now();
+    while broker.broker().metrics.cleaner.counts().runs == 0 {
+        assert!(began.elapsed() < WAIT, "nothing was cleaned");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]

@@ -161,19 +161,19 @@ impl Worker {
         Pace::Wait
     }
 
-    /// Wait for `log.cleaner.backoff.ms`.
+    /// Wait for `log.cleaner.backoff.ms`, as it is set at every moment of the wait: a shorter one
+    /// need not wait for the end of the longer.
     fn rest(&self) {
-        let end_us = self.broker.clock.monotonic_us().saturating_add(
-            u64::try_from(self.backoff_ms())
-                .unwrap_or(0)
-                .saturating_mul(1000),
-        );
+        let began_us = self.broker.clock.monotonic_us();
         while self.goes_on() {
-            let left = end_us.saturating_sub(self.broker.clock.monotonic_us());
-            if left == 0 {
+            let rest_us = u64::try_from(self.backoff_ms())
+                .unwrap_or(0)
+                .saturating_mul(1000);
+            let rested_us = self.broker.clock.monotonic_us().saturating_sub(began_us);
+            if rested_us >= rest_us {
                 return;
             }
-            std::thread::sleep(Duration::from_micros(left).min(LOOK));
+            std::thread::sleep(Duration::from_micros(rest_us - rested_us).min(LOOK));
         }
     }
 
