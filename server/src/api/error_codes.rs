@@ -50,6 +50,7 @@ error_codes! {
     SyncGroupResponse: error_code;
     DescribeGroupsResponse: groups.error_code;
     ListGroupsResponse: error_code;
+    SaslHandshakeResponse: error_code;
     ApiVersionsResponse: error_code;
     CreateTopicsResponse: topics.error_code;
     DeleteTopicsResponse: responses.error_code;
@@ -69,6 +70,7 @@ error_codes! {
     AlterConfigsResponse: responses.error_code;
     AlterReplicaLogDirsResponse: results.partitions.error_code;
     DescribeLogDirsResponse: error_code, results.error_code;
+    SaslAuthenticateResponse: error_code;
     CreatePartitionsResponse: results.error_code;
     CreateDelegationTokenResponse: error_code;
     RenewDelegationTokenResponse: error_code;

@@ -278,6 +278,8 @@ mod pieces;
 mod produce;
 mod queue_admin;
 mod renew_delegation_token;
+mod sasl_authenticate;
+mod sasl_handshake;
 mod share_acknowledge;
 mod share_acks;
 mod share_fetch;
@@ -312,6 +314,7 @@ pub const ROUTES: &[Route] = &[
     Route::of::<sync_group::SyncGroup>(),                          // 14
     Route::of::<describe_groups::DescribeGroups>(),                // 15
     Route::of::<list_groups::ListGroups>(),                        // 16
+    Route::of::<sasl_handshake::SaslHandshake>(),                  // 17
     Route::of::<api_versions::ApiVersions>(),                      // 18
     Route::of::<create_topics::CreateTopics>(),                    // 19
     Route::of::<delete_topics::DeleteTopics>(),                    // 20
@@ -330,6 +333,7 @@ pub const ROUTES: &[Route] = &[
     Route::of::<alter_configs::AlterConfigs>(),                    // 33
     Route::of::<alter_replica_log_dirs::AlterReplicaLogDirs>(),    // 34
     Route::of::<describe_log_dirs::DescribeLogDirs>(),             // 35
+    Route::of::<sasl_authenticate::SaslAuthenticate>(),            // 36
     Route::of::<create_partitions::CreatePartitions>(),            // 37
     Route::of::<create_delegation_token::CreateDelegationToken>(), // 38
     Route::of::<renew_delegation_token::RenewDelegationToken>(),   // 39
