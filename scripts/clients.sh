@@ -17,7 +17,8 @@ names="kcat confluent-kafka kafka-python aiokafka kafkajs franz-go
 java java-share java-transactions java-consumer"
 # Checks of `scripts/ecosystem.sh` that are short enough for the tests of every change; each
 # installs what it needs itself.
-short="tools-topics tools-groups tools-cluster"
+short="tools-topics tools-groups tools-cluster tools-configs tools-local tools-transactions"
+short+=" consoles"
 
 die() { echo "clients: $*" >&2; exit 1; }
 

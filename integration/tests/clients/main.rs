@@ -47,6 +47,10 @@ const PROGRAMS: &[&str] = &[
     "tools-topics",
     "tools-groups",
     "tools-cluster",
+    "tools-configs",
+    "tools-local",
+    "tools-transactions",
+    "consoles",
 ];
 
 enum Verdict {

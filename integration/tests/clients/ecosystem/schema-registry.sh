@@ -1,10 +1,8 @@
 #!/usr/bin/env bash
 # A schema registry that keeps its schemas in a topic of the server: Apicurio, through the API that
 # Confluent's clients speak. usage: schema-registry.sh HOST:PORT
-. "$(dirname "$0")/words.sh"
+. "$(dirname "$0")/registry-words.sh"
 need mvn
-need python3
-need curl
 version=3.3.3
 echo "apicurio registry $version"
 
@@ -30,38 +28,5 @@ registry() {
     registry=$started
     within 120 "the registry" answers
 }
-port=$(free_port)
 api=http://127.0.0.1:$port/apis/ccompat/v7
-ask() { curl -s -f -H 'Content-Type: application/vnd.schemaregistry.v1+json' "$@"; }
-answers() { ask -o /dev/null "$api/subjects"; }
-schema() {
-    printf '{"schema": "{\\"type\\": \\"record\\", \\"name\\": \\"%s\\", \\"fields\\": [%s]}"}' \
-        "$1" "{\\\"name\\\": \\\"id\\\", \\\"type\\\": \\\"$2\\\"}"
-}
-
-registry first
-for number in $(seq 20); do
-    schema "record$number" int | ask -d @- "$api/subjects/subject-$number/versions" >/dev/null ||
-        fail "schema $number is not registered"
-done
-id=$(ask "$api/subjects/subject-7/versions/1" | grep -o '"id":[0-9]*')
-[ -n "$id" ] || fail "subject-7 cannot be read back"
-ask -X DELETE "$api/subjects/subject-3" >/dev/null || fail "subject-3 cannot be deleted"
-ok "20 schemas registered and read back, one deleted"
-if may_restart; then
-    restart_server
-    schema after int | ask -d @- "$api/subjects/subject-after/versions" >/dev/null ||
-        within 60 "a schema after kill -9 of the server" eval \
-            'schema after int | ask -o /dev/null -d @- "$api/subjects/subject-after/versions"'
-    ok "the server killed with -9: the registry goes on"
-fi
-before=$(ask "$api/subjects" | tr ',' '\n' | tr -d '[]" ' | sort)
-end "$registry" KILL
-registry second
-after=$(ask "$api/subjects" | tr ',' '\n' | tr -d '[]" ' | sort)
-[ "$before" = "$after" ] || fail "subjects before: $before; after: $after"
-! grep -qx subject-3 <<<"$after" || fail "the deleted subject is back"
-[ "$(ask "$api/subjects/subject-7/versions/1" | grep -o '"id":[0-9]*')" = "$id" ] ||
-    fail "subject-7 has another id"
-ok "a new registry, killed with -9 before, reads all of them back from the topic"
-end "$registry"
+tell_registry

@@ -65,6 +65,13 @@ at $tools.consumer.ConsoleShareConsumer --topic "$jobs" --group "$workers" --max
 [ "$out" = "$(cat "$scratch/jobs")" ] || fail "the share consumer got: $out"
 ok "kafka-console-share-consumer"
 
+configs --alter --entity-type groups --entity-name "$unique-perf" \
+    --add-config share.auto.offset.reset=earliest
+at $tools.ShareConsumerPerformance --topic "$topic" --group "$unique-perf" --num-records 2000 \
+    --timeout 20000 --threads 2 --show-consumer-stats
+says "share consumer performance" ", 2000, [0-9]+\$"
+ok "kafka-share-consumer-perf-test"
+
 share_groups --list
 says "share groups" "^$workers\$"
 share_groups --list --state empty
@@ -124,5 +131,14 @@ says "a group that is not there" "GroupIdNotFoundException"
 topics --delete --topic "$jobs"
 ok "kafka-share-groups"
 
+# The protocol of streams groups (KIP-1071) may be left out: then there are none.
+streams_groups() { refused $tools.streams.StreamsGroupCommand "$@"; }
+streams_groups --list
+[ -z "$(tr -d '[:space:]' <<<"$out")" ] || fail "streams groups: $out"
+streams_groups --describe --group "$group"
+says "a streams group" "GroupIdNotFoundException|UnsupportedVersionException"
+streams_groups --delete --group "$group"
+says "no such streams group" "does not exist or is not a streams group"
+ok "kafka-streams-groups: there are none"
 
 topics --delete --topic "$topic"

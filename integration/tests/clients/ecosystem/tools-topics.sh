@@ -96,6 +96,14 @@ at $tools.VerifiableShareConsumer --topic "$lines" --group-id "$unique-share" --
 says "verifiable share consumer" '"name":"offsets_acknowledged","count":70.*"success":true'
 ok "kafka-verifiable-producer, -consumer, -share-consumer"
 
+# It never ends, and tells every second what it found.
+start "$scratch/verified" "${small_jvm[@]}" -cp "$classes" $tools.ReplicaVerificationTool \
+    --broker-list "$bootstrap" --topics-include "$topic" --time -2 --report-interval-ms 300
+is_verified() { grep -qE "max lag is 0 for partition $topic-[0-9] at offset [1-9]" "$1"; }
+within 30 "verified replicas" is_verified "$scratch/verified"
+end "$started"
+ok "kafka-replica-verification"
+
 at $tools.EndToEndLatency --topic "$unique-latency" --num-records 500 --producer-acks all \
     --record-size 100
 says "latency" "Percentiles: 50th = [0-9]+"

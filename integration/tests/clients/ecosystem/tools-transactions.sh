@@ -23,6 +23,8 @@ at_first $tools.TransactionsCommand describe --transactional-id "$id"
 says "transaction" "$id\s+[0-9]+\s+[0-9]+\s+CompleteCommit\s+60000"
 at_first $tools.TransactionsCommand describe-producers --topic "$topic" --partition 0
 says "producer" "^[0-9]+\s+[0-9]+\s+[0-9]+\s+.*None"
+at_first $tools.TransactionsCommand find-hanging --topic "$topic"
+says_not "a hanging transaction" "^$topic\s"
 complaint $tools.TransactionsCommand --bootstrap-server "$bootstrap" describe \
     --transactional-id "$id-none"
 says "no transaction" "could not be found"

@@ -75,6 +75,12 @@ once() {
     echo "$pins" >"$folder/pins"
 }
 
+# What is in no registry of packages is built from a checkout, if somebody laid one there.
+source_of() {
+    source=$cache/sources/$1
+    [ -d "$source" ] || { echo "$check: there is no checkout in $source" >&2; exit 77; }
+}
+
 venv() {
     python3 -m venv venv
     venv/bin/pip install --quiet --disable-pip-version-check "$@"
