@@ -18,8 +18,8 @@ use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListO
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
     CreateTopicsRequest, DescribeConfigsRequest, FindCoordinatorRequest, GroupId,
-    IncrementalAlterConfigsRequest, ListOffsetsRequest, ProduceRequest, ShareGroupHeartbeatRequest,
-    ShareGroupHeartbeatResponse, TopicName,
+    IncrementalAlterConfigsRequest, InitProducerIdRequest, ListOffsetsRequest, ProduceRequest,
+    ShareGroupHeartbeatRequest, ShareGroupHeartbeatResponse, TopicName,
 };
 use kafka_protocol::protocol::{Request, StrBytes};
 use ratel_integration::RawClient;
@@ -431,21 +431,25 @@ impl World {
         panic!("{configs:?} do not come");
     }
 
-    /// Wait until the server's coordinator is there: it makes its topics when it is first asked.
+    /// Wait until the server's coordinators of groups and of transactions are there: they make
+    /// their topics when they are first asked. The first producer id is taken: it is 0, which
+    /// says nothing in other answers.
     pub async fn wake(&self) {
         let mut client = self.connect().await;
-        let request =
-            FindCoordinatorRequest::default().with_coordinator_keys(vec![self.name("g").into()]);
-        for _ in 0..PATIENCE {
-            let answer = client.send(4, &request).await;
-            if answer
-                .coordinators
-                .iter()
-                .all(|found| found.error_code == 0)
-            {
-                break;
+        let request = InitProducerIdRequest::default().with_transactional_id(None);
+        client.send(4, &request).await;
+        for kind in [0, 1] {
+            let request = FindCoordinatorRequest::default()
+                .with_key_type(kind)
+                .with_coordinator_keys(vec![self.name("g").into()]);
+            for _ in 0..PATIENCE {
+                let answer = client.send(4, &request).await;
+                let mut found = answer.coordinators.iter();
+                if found.all(|found| found.error_code == 0) {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
