@@ -44,7 +44,7 @@ pub fn beat(member: &str, epoch: i32) -> ConsumerHeartbeat {
 }
 
 /// A wish to read these topics; `t` has the id [`T`] and four partitions, `u` two.
-fn join(member: &str, topics: &[&str]) -> ConsumerHeartbeat {
+pub fn join(member: &str, topics: &[&str]) -> ConsumerHeartbeat {
     let topics: Vec<Arc<str>> = topics.iter().map(|name| Arc::from(*name)).collect();
     let found = topics.iter().map(|name| match &**name {
         "t" => topic("t", 1, Some((T, 4))),

@@ -4,6 +4,7 @@ mod bench;
 mod catalog;
 mod commits;
 mod consumer;
+mod consumer_large;
 mod consumer_random;
 mod joins;
 mod random;
