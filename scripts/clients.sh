@@ -13,8 +13,8 @@ root=$PWD
 work=$root/.work/clients
 stories=$root/integration/tests/clients
 
-names="kcat confluent-kafka kafka-python aiokafka kafkajs franz-go
-java java-share java-transactions java-consumer"
+names="kcat confluent-kafka confluent-migration kafka-python aiokafka kafkajs franz-go
+java java-share java-transactions java-consumer java-migration"
 # Checks of `scripts/ecosystem.sh` that are short enough for the tests of every change; each
 # installs what it needs itself.
 short="tools-topics tools-groups tools-cluster tools-configs tools-local tools-transactions"
@@ -69,7 +69,9 @@ sources() { cat "$@" | cksum; }
 install() {
     case $1 in
         kcat) scripts/install.sh ;;
-        confluent-kafka) python_client "$1" confluent-kafka==2.16.1 ;;
+        confluent-kafka | confluent-migration)
+            python_client confluent-kafka confluent-kafka==2.16.1
+            ;;
         kafka-python)
             python_client "$1" kafka-python==3.0.12 lz4==4.4.4 python-snappy==0.7.3 \
                 zstandard==0.23.0
@@ -83,7 +85,7 @@ install() {
             need go
             once "$1" "$(sources "$stories"/franz-go/*)" go_program
             ;;
-        java | java-share | java-transactions | java-consumer)
+        java | java-share | java-transactions | java-consumer | java-migration)
             need mvn
             need javac
             once java "$(sources "$stories"/java/*)" java_classes
@@ -98,6 +100,10 @@ run() {
     case $name in
         kcat) exec bash "$stories/kcat.sh" "$bootstrap" ;;
         confluent-kafka) exec "$python" "$stories/python/confluent_kafka_story.py" "$bootstrap" ;;
+        confluent-migration)
+            exec "$work/confluent-kafka/venv/bin/python" \
+                "$stories/python/confluent_kafka_migration.py" "$bootstrap"
+            ;;
         kafka-python) exec "$python" "$stories/python/kafka_python_story.py" "$bootstrap" ;;
         aiokafka) exec "$python" "$stories/python/aiokafka_story.py" "$bootstrap" ;;
         kafkajs) NODE_PATH=$work/kafkajs/node_modules exec node "$stories/kafkajs/story.js" \
@@ -109,6 +115,9 @@ run() {
         java-share) exec java -cp "$work/java/classes:$work/java/lib/*" ShareStory "$bootstrap" ;;
         java-consumer)
             exec java -cp "$work/java/classes:$work/java/lib/*" ConsumerStory "$bootstrap"
+            ;;
+        java-migration)
+            exec java -cp "$work/java/classes:$work/java/lib/*" MigrationStory "$bootstrap"
             ;;
         *) exec bash "$stories/ecosystem/$name.sh" "$bootstrap" ;;
     esac

@@ -9,8 +9,9 @@
 //! are killed. `scripts/clients.sh` installs each client at a pinned version and runs it; it
 //! tells the same story to any server, Apache Kafka included, which is how the programs
 //! themselves are known to be right. `java-share` tells another: a queue's, through the Java
-//! client's share consumer, `java-transactions` one of transactions, and `java-consumer` that of a
-//! group in the protocol of KIP-848.
+//! client's share consumer, `java-transactions` one of transactions, `java-consumer` that of a
+//! group in the protocol of KIP-848, and `java-migration` and `confluent-migration` that of groups
+//! that are rolled to it and back.
 //!
 //! `cargo test --test clients -- kcat java` runs only these two. A client whose language is not
 //! on this machine fails in CI and is skipped elsewhere.
@@ -36,6 +37,7 @@ const LACKS_MEANS: i32 = 77;
 const PROGRAMS: &[&str] = &[
     "kcat",
     "confluent-kafka",
+    "confluent-migration",
     "kafka-python",
     "aiokafka",
     "kafkajs",
@@ -44,6 +46,7 @@ const PROGRAMS: &[&str] = &[
     "java-share",
     "java-transactions",
     "java-consumer",
+    "java-migration",
     "tools-topics",
     "tools-groups",
     "tools-cluster",

@@ -15,7 +15,7 @@ use ratel_protocol::messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeart
 use ratel_protocol::{ApiKey, ErrorCode, StrBytes};
 use uuid::Uuid;
 
-use super::groups::{STRANGE, client_host, own, own_or_none, text};
+use super::groups::{STRANGE, client_host, own, own_or_none, send_with_topics, text};
 use super::{Api, Context, Later};
 use crate::config::split_list;
 use crate::coordinator::group::{self, ConsumerBeat, ConsumerHeartbeat, Event, Reply};
@@ -34,7 +34,7 @@ impl Api for ConsumerGroupHeartbeat {
             return cx.ready(&refused(refusal.code, refusal.message));
         }
         let event = Event::ConsumerHeartbeat(event(&cx, &request).await);
-        let reply = cx.broker.groups.send(&request.group_id, event);
+        let reply = send_with_topics(&cx, &request.group_id, event);
         Later::wait(async move {
             let response = match reply.await {
                 Ok(Reply::ConsumerBeat(beat)) => answer(&beat),
@@ -124,6 +124,7 @@ async fn event(cx: &Context, request: &ConsumerGroupHeartbeatRequest) -> Consume
         assignor: own_or_none(request.server_assignor.as_ref()),
         owned: request.topic_partitions.as_deref().map(owned),
         found,
+        classic: None,
         client_id: own(cx.client_id.as_deref().unwrap_or_default()),
         client_host: client_host(cx),
         settings: view.group_settings(&request.group_id).consumer,

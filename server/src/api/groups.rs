@@ -11,7 +11,11 @@ use ratel_protocol::{ErrorCode, StrBytes};
 use super::Context;
 use crate::coordinator::group::{Event, Reply};
 use crate::error::Refusal;
+use crate::groups::look_up;
 
+/// How often a machine may ask for topics before it decides. It asks twice only if the members of
+/// a group come to read something else meanwhile.
+const TOPIC_ROUNDS: usize = 8;
 /// Events of one request that may be under way at once.
 const UNDER_WAY_MAX: usize = 256;
 
@@ -58,6 +62,32 @@ pub(super) fn share_refusal(code: ErrorCode) -> Refusal {
         code => return code.into(),
     };
     Refusal::new(code, sentence)
+}
+
+/// Send an event; its order is fixed when this call returns. Topics that the machine wants to know
+/// of first are looked up, and the event is sent once more with them.
+pub(super) fn send_with_topics(
+    cx: &Context,
+    group: &str,
+    mut event: Event,
+) -> impl Future<Output = Result<Reply, ErrorCode>> + Send + use<> {
+    let again = event.found().is_some().then(|| event.clone());
+    let first = cx.broker.groups.send(group, event);
+    let (broker, group) = (cx.broker.clone(), own(group));
+    async move {
+        let mut reply = first.await;
+        let mut again = again;
+        for _ in 0..TOPIC_ROUNDS {
+            let Ok(Reply::TopicsWanted(names)) = reply else {
+                return reply;
+            };
+            let event = again.as_mut().ok_or(STRANGE)?;
+            let found = names.iter().map(|name| look_up(&broker.catalog.view, name));
+            event.found().ok_or(STRANGE)?.extend(found);
+            reply = broker.groups.send(&group, event.clone()).await;
+        }
+        Err(ErrorCode::CoordinatorNotAvailable)
+    }
 }
 
 /// Ask how a group is; `take` finds that in the reply.

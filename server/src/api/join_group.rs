@@ -15,7 +15,7 @@ use ratel_protocol::messages::{JoinGroupRequest, JoinGroupResponse};
 use ratel_protocol::{ApiKey, ErrorCode, StrBytes};
 use uuid::Uuid;
 
-use super::groups::{STRANGE, client_host, own, own_or_none, text};
+use super::groups::{STRANGE, client_host, own, own_or_none, send_with_topics, text};
 use super::{Api, Context, Later};
 use crate::coordinator::group::{Event, Join, Joined, Protocol, Reply};
 
@@ -29,7 +29,7 @@ impl Api for JoinGroup {
     async fn handle(cx: Context, request: JoinGroupRequest) -> Later {
         let member = own(&request.member_id);
         let join = event(&cx, &request);
-        let reply = cx.broker.groups.send(&request.group_id, Event::Join(join));
+        let reply = send_with_topics(&cx, &request.group_id, Event::Join(join));
         drop(request);
         Later::wait(async move {
             let response = match reply.await {
@@ -69,6 +69,7 @@ fn event(cx: &Context, request: &JoinGroupRequest) -> Join {
         requires_member_id: cx.version >= 4,
         can_skip_assignment: cx.version >= 9,
         fresh: Uuid::new_v4(),
+        found: Vec::new(),
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use ratel_storage::{Codec, TimestampType, Validation};
 
-use super::{Config, DurabilityMode, LogFormat};
+use super::{Config, DurabilityMode, LogFormat, MigrationPolicy};
 
 /// A key's type, as DescribeConfigs names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -530,6 +530,12 @@ macro_rules! words {
 
 words! {
     DurabilityMode { "contract" => DurabilityMode::Contract, "relaxed" => DurabilityMode::Relaxed }
+    MigrationPolicy {
+        "bidirectional" => MigrationPolicy::Bidirectional,
+        "upgrade" => MigrationPolicy::Upgrade,
+        "downgrade" => MigrationPolicy::Downgrade,
+        "disabled" => MigrationPolicy::Disabled
+    }
     LogFormat { "auto" => LogFormat::Auto, "text" => LogFormat::Text, "json" => LogFormat::Json }
     TimestampType {
         "CreateTime" => TimestampType::CreateTime,

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use ratel_storage::{Codec, TimestampType, Validation};
 
 use super::key::{Access, GzipLevel, Key, Meaning, PerAddress, Scope, Setting};
-use super::{DurabilityMode, Listener, LogFormat, Source};
+use super::{DurabilityMode, Listener, LogFormat, MigrationPolicy, Source};
 
 macro_rules! keys {
     ($(
@@ -226,6 +226,11 @@ keys! {
     /// asks for one.
     group_consumer_assignors: String = "uniform,range".into(), "group.consumer.assignors", list(),
         words(&["uniform", "range"]);
+    /// Which groups that have members change between the classic protocol and that of consumer
+    /// groups as members of the other protocol come and go.
+    group_consumer_migration_policy: MigrationPolicy = MigrationPolicy::Bidirectional,
+        "group.consumer.migration.policy",
+        words(&["bidirectional", "upgrade", "downgrade", "disabled"]);
     /// How often all topics are held against the regular expressions of consumer groups, in
     /// milliseconds. Topics that come or go are noticed within a second.
     group_consumer_regex_refresh_interval_ms: i64 = 600_000,

@@ -31,6 +31,19 @@ pub enum DurabilityMode {
     Relaxed,
 }
 
+/// Which groups with members change their protocol (KIP-848); those without members always do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MigrationPolicy {
+    /// Classic groups and consumer groups.
+    Bidirectional,
+    /// Classic groups become consumer groups.
+    Upgrade,
+    /// Consumer groups become classic groups.
+    Downgrade,
+    /// None.
+    Disabled,
+}
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {

@@ -169,7 +169,6 @@ pub const SHOWN: &[Key] = &[
         "-1",
         "What arrives together is written together.",
     ),
-    text("group.consumer.migration.policy", "bidirectional", GROUPS),
     short(
         "share.coordinator.state.topic.replication.factor",
         "3",

@@ -73,6 +73,19 @@ pub enum Event {
     Topics(Vec<TopicNow>),
 }
 
+impl Event {
+    /// Where to put topics that may be wanted ([`Reply::TopicsWanted`]); none if none can be.
+    pub fn found(&mut self) -> Option<&mut Vec<TopicNow>> {
+        match self {
+            Self::Join(join) => Some(&mut join.found),
+            Self::ConsumerHeartbeat(heartbeat) if heartbeat.epoch == 0 => {
+                Some(&mut heartbeat.found)
+            }
+            _ => None,
+        }
+    }
+}
+
 /// What is answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
@@ -80,6 +93,8 @@ pub enum Reply {
     Joined(Joined),
     /// Come back with this member id (G-3).
     MemberIdRequired(Arc<str>),
+    /// Nothing is decided: send the event once more, with these topics among those that it found.
+    TopicsWanted(Vec<Arc<str>>),
     /// The member's assignment.
     Synced(Synced),
     /// Nothing more to say: a heartbeat, a deleted group, a deleted topic.
@@ -144,6 +159,8 @@ pub struct Join {
     pub can_skip_assignment: bool,
     /// Randomness for a new member id.
     pub fresh: Uuid,
+    /// How each of these topics is now (see [`Reply::TopicsWanted`]).
+    pub found: Vec<TopicNow>,
 }
 
 /// A protocol that a member can follow.

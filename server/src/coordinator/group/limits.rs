@@ -75,6 +75,7 @@ impl From<&Config> for Limits {
                 },
                 members_max: config.group_consumer_max_size,
                 assignors: assignors(&config.group_consumer_assignors).collect(),
+                migration: config.group_consumer_migration_policy,
                 regex_refresh_interval_ms: config.group_consumer_regex_refresh_interval_ms,
             },
         }

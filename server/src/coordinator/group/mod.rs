@@ -8,6 +8,7 @@
 mod classic;
 mod commit;
 mod consumer;
+mod embedded;
 mod event;
 mod limits;
 mod members;
@@ -15,7 +16,6 @@ mod offsets;
 mod pending;
 mod record;
 mod share;
-mod subscription;
 mod timers;
 mod topics;
 mod transaction;
@@ -348,6 +348,11 @@ impl GroupMachine {
         }
     }
 
+    /// A group of consumers that speak the new protocol, and maybe the classic one, too.
+    fn is_mixed(&self, id: &str) -> bool {
+        self.consumer(id).is_ok_and(|consumer| !consumer.is_empty())
+    }
+
     fn join(&mut self, now: Timestamp, ticket: Ticket, event: Join, out: &mut Effects<Self>) {
         if let Err(error) = self.check_join(&event) {
             return out.refuse(ticket, error);
@@ -357,7 +362,8 @@ impl GroupMachine {
             Some(Kind::Consumer(consumer)) if consumer.is_empty() => {
                 self.consumer_end(&event.group, out);
             }
-            Some(Kind::Consumer(_) | Kind::Share(_)) => {
+            Some(Kind::Consumer(_)) => return self.classic_member_join(now, ticket, event, out),
+            Some(Kind::Share(_)) => {
                 return out.refuse(ticket, ErrorCode::InconsistentGroupProtocol);
             }
             Some(Kind::Classic(_)) | None => {}
@@ -512,11 +518,17 @@ impl Machine for GroupMachine {
     fn handle(&mut self, now: Timestamp, ticket: Ticket, event: Event, out: &mut Effects<Self>) {
         match event {
             Event::Join(event) => self.join(now, ticket, event, out),
+            Event::Sync(event) if self.is_mixed(&event.group) => {
+                self.classic_member_sync(now, ticket, &event, out);
+            }
             Event::Sync(event) => {
                 let id = event.group.clone();
                 self.turn_or_refuse(now, ticket, &id, out, |group, turn| {
                     group.sync(turn, ticket, event);
                 });
+            }
+            Event::Heartbeat(event) if self.is_mixed(&event.group) => {
+                self.classic_member_heartbeat(now, ticket, &event, out);
             }
             Event::Heartbeat(event) => {
                 self.turn_or_refuse(now, ticket, &event.group, out, |group, turn| {
@@ -524,7 +536,7 @@ impl Machine for GroupMachine {
                 });
             }
             Event::Leave(event) if self.consumer(&event.group).is_ok() => {
-                self.consumer_leave_many(ticket, &event, out);
+                self.consumer_leave_many(now, ticket, &event, out);
             }
             Event::Leave(event) => {
                 self.turn_or_refuse(now, ticket, &event.group, out, |group, turn| {
@@ -580,13 +592,16 @@ impl Machine for GroupMachine {
                 Timer::Queues(id) => self.share_retry(&id, out),
                 Timer::Member(id, member) => {
                     self.share_member_timeout(&id, &member, out);
-                    self.consumer_member_timeout(&id, &member, out);
+                    self.consumer_member_timeout(now, &id, &member, out);
                     self.turn(now, &id, out, |group, turn| {
                         group.member_timeout(turn, &member);
                     });
                 }
                 Timer::Rebalance(id, member) => {
-                    self.consumer_rebalance_timeout(&id, &member, out);
+                    self.consumer_rebalance_timeout(now, &id, &member, out);
+                }
+                Timer::MemberJoin(id, member) | Timer::MemberSync(id, member) => {
+                    self.classic_member_timeout(now, &id, &member, out);
                 }
                 Timer::Regex(id) => self.consumer_resolve(now, &id, out),
                 Timer::Gone => self.drop_gone(now, out),
@@ -666,11 +681,13 @@ impl Machine for GroupMachine {
             let Kind::Classic(classic) = &mut group.kind else {
                 continue;
             };
+            let mut rebalances = false;
             if let Some(metadata) = &group.metadata {
                 *classic = Classic::load(metadata);
+                rebalances = metadata.leader.is_none();
             }
             let mut turn = Turn::new(now, id, &limits, &mut self.timers);
-            classic.begin_sessions(&mut turn);
+            classic.go_on(&mut turn, rebalances);
             answers.append(&mut turn.answers);
         }
         send(answers, out);

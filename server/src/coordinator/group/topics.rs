@@ -72,6 +72,12 @@ impl Topics {
         watched.groups.iter().cloned().collect()
     }
 
+    /// How a watched topic was last heard to be, and the version of the view that told it.
+    pub fn seen(&self, name: &str) -> Option<(u64, Option<(TopicId, i32)>)> {
+        let watched = self.0.get(name)?;
+        (watched.version > 0).then_some((watched.version, watched.topic))
+    }
+
     /// A topic's id and number of partitions, if it is watched and exists.
     pub fn get(&self, name: &str) -> Option<(TopicId, i32)> {
         self.0.get(name)?.topic

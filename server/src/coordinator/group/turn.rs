@@ -21,6 +21,11 @@ pub enum Timer {
     Member(Arc<str>, Arc<str>),
     /// A member (group, id) of a consumer group takes too long to give up partitions.
     Rebalance(Arc<str>, Arc<str>),
+    /// A member (group, id) of a consumer group that speaks the classic protocol takes too long to
+    /// join anew.
+    MemberJoin(Arc<str>, Arc<str>),
+    /// Such a member takes too long to sync.
+    MemberSync(Arc<str>, Arc<str>),
     /// A consumer group's regular expressions are held against all topics once more.
     Regex(Arc<str>),
     /// What a share group asked for its queues is asked again.

@@ -227,7 +227,7 @@ impl Classic {
 }
 
 /// A member id as Kafka makes them: who it is, and something fresh.
-fn member_id(prefix: &str, event: &Join) -> Arc<str> {
+pub fn member_id(prefix: &str, event: &Join) -> Arc<str> {
     let mut end = prefix.len().min(MEMBER_PREFIX_MAX);
     while !prefix.is_char_boundary(end) {
         end -= 1;

@@ -13,6 +13,7 @@
 //! sync (or when the group is empty): that is written down, and [`Classic::load`] takes it up
 //! after a restart, so members and generation stand and nobody has to rebalance (G-14).
 
+mod convert;
 mod join;
 mod rebalance;
 mod sync;
@@ -23,12 +24,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ratel_protocol::ErrorCode;
 
+use super::embedded::{CONSUMER, subscription};
 use super::event::{Commit, DescribedMember, Description, Heartbeat, Leave, Reply};
 use super::members::{Member, Members};
 use super::record::{GroupMetadata, MemberMetadata};
-use super::subscription::{self, CONSUMER};
 use super::turn::Turn;
 use crate::coordinator::Ticket;
+
+pub use join::member_id;
 
 /// Where a group stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,6 +186,11 @@ impl Classic {
         self.state
     }
 
+    /// The last generation.
+    pub fn generation(&self) -> i32 {
+        self.generation
+    }
+
     /// The members.
     pub fn members(&self) -> &Members {
         &self.members
@@ -205,7 +213,8 @@ impl Classic {
         }
     }
 
-    fn uses_consumer_protocol(&self) -> bool {
+    /// Whether its members are consumers.
+    pub fn uses_consumer_protocol(&self) -> bool {
         self.protocol_type.as_deref() == Some(CONSUMER)
     }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::assignor::Assignor;
-use crate::coordinator::group::record::{Assignment, ConsumerMemberMetadata};
+use crate::config::MigrationPolicy;
+use crate::coordinator::group::record::{Assignment, ClassicMember, ConsumerMemberMetadata};
 use crate::coordinator::group::share::TopicNow;
 
 /// A sign of life of a consumer group's member, its wish to join, or its farewell.
@@ -36,6 +37,9 @@ pub struct ConsumerHeartbeat {
     pub owned: Option<Assignment>,
     /// How each of these topics is now.
     pub found: Vec<TopicNow>,
+    /// What a member says that speaks the classic protocol (H-10): its JoinGroup counts as a
+    /// heartbeat that joins and says all.
+    pub classic: Option<ClassicMember>,
     /// The client's name for itself.
     pub client_id: Arc<str>,
     /// Where it connected from.
@@ -72,6 +76,8 @@ pub struct ConsumerLimits {
     /// The assignors there are; the first is used if nobody asks for one
     /// (`group.consumer.assignors`).
     pub assignors: Vec<Assignor>,
+    /// Which groups with members change their kind (`group.consumer.migration.policy`).
+    pub migration: MigrationPolicy,
     /// How often regular expressions are held against all topics once more, ms
     /// (`group.consumer.regex.refresh.interval.ms`).
     pub regex_refresh_interval_ms: i64,

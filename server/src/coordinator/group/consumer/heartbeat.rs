@@ -4,32 +4,35 @@ use std::sync::Arc;
 
 use ratel_protocol::ErrorCode;
 
+use super::known::Stop;
 use super::reconcile::Step;
 use super::regex::PATTERNS_MAX;
+use super::upgrade::Upgrade;
 use super::{
     AWAY, Consumer, ConsumerBeat, ConsumerCurrent, ConsumerHeartbeat, ConsumerMemberMetadata,
     ConsumerRecord, Member, MemberState, partitions_of,
 };
 use crate::clock::Timestamp;
+use crate::coordinator::group::classic::State;
 use crate::coordinator::group::limits::STRING_BYTES_MAX;
-use crate::coordinator::group::record::Record;
 use crate::coordinator::group::turn::Timer;
 use crate::coordinator::group::{GroupMachine, Kind, Reply};
 use crate::coordinator::{Effects, Ticket};
 
 /// The epoch with which a member joins.
-const JOIN: i32 = 0;
+pub(super) const JOIN: i32 = 0;
 /// The epoch with which a member leaves.
 const LEAVE: i32 = -1;
 
 /// What a heartbeat changes about who a member is.
-struct Change {
+pub(super) struct Change {
     /// The member as it was, with the new name if it takes another's place.
     before: Member,
     /// The static member whose place it takes.
     replaces: Option<Arc<str>>,
-    /// It was another member so far, whose partitions have to go to somebody.
-    gives_up: bool,
+    /// What is read must be shared out anew, whatever this member reads: it was another member so
+    /// far, whose partitions have to go to somebody, or the group has yet to share them out.
+    rebalances: bool,
     metadata: ConsumerMemberMetadata,
 }
 
@@ -43,13 +46,14 @@ impl GroupMachine {
         out: &mut Effects<Self>,
     ) {
         let outcome = match event.epoch {
-            LEAVE | AWAY => self.consumer_leave(&event, out),
+            LEAVE | AWAY => self.consumer_leave(now, &event, out).map_err(Stop::from),
             _ => self.consumer_stay(now, event, out),
         };
         match outcome {
             Ok((beat, true)) => out.reply(ticket, Reply::ConsumerBeat(beat)),
             Ok((beat, false)) => out.reply_now(ticket, Reply::ConsumerBeat(beat)),
-            Err(error) => out.refuse(ticket, error),
+            Err(Stop::Refused(error)) => out.refuse(ticket, error),
+            Err(Stop::Wants(topics)) => out.reply_now(ticket, Reply::TopicsWanted(topics)),
         }
     }
 
@@ -59,15 +63,17 @@ impl GroupMachine {
         now: Timestamp,
         event: ConsumerHeartbeat,
         out: &mut Effects<Self>,
-    ) -> Result<(ConsumerBeat, bool), ErrorCode> {
+    ) -> Result<(ConsumerBeat, bool), Stop> {
         let id = event.group.clone();
         let written = out.records.len();
-        let change = self.consumer_check(&event)?;
-        self.consumer_open(&id, out)?;
+        let upgrade = self.consumer_upgrade(&event)?;
+        let change = self.consumer_check(&event, upgrade.as_ref())?;
+        self.consumer_open(now, &event, upgrade, out)?;
         let before = change.before.clone();
-        let subscribes = self.consumer_change(now, &event, change, out);
-        self.consumer_assign(&id, out);
-        let current = self.consumer_reconcile(now, &event, subscribes, out)?;
+        let current = self.consumer_advance(now, &event, change, out)?;
+        for timer in [Timer::MemberJoin, Timer::MemberSync] {
+            self.timers.cancel(&timer(id.clone(), event.member.clone()));
+        }
         let timer = Timer::Member(id.clone(), event.member.clone());
         let session_ms = event.settings.session_timeout_ms;
         self.timers
@@ -86,17 +92,36 @@ impl GroupMachine {
         Ok((beat, full || out.records.len() > written))
     }
 
-    /// What a heartbeat would change, if it may (H-3, H-4). Nothing is changed yet.
-    fn consumer_check(&self, event: &ConsumerHeartbeat) -> Result<Change, ErrorCode> {
+    /// Write down what a heartbeat changes, and move its member on.
+    pub(super) fn consumer_advance(
+        &mut self,
+        now: Timestamp,
+        event: &ConsumerHeartbeat,
+        change: Change,
+        out: &mut Effects<Self>,
+    ) -> Result<Arc<ConsumerCurrent>, ErrorCode> {
+        let subscribes = self.consumer_change(now, event, change, out);
+        self.consumer_assign(&event.group, out);
+        self.consumer_reconcile(now, event, subscribes, out)
+    }
+
+    /// What a heartbeat would change, if it may (H-3, H-4), in a group that is there or becomes
+    /// what it has to be. Nothing is changed yet.
+    pub(super) fn consumer_check(
+        &self,
+        event: &ConsumerHeartbeat,
+        upgrade: Option<&Upgrade>,
+    ) -> Result<Change, ErrorCode> {
         let joins = event.epoch == JOIN;
-        let nobody = Consumer::default();
+        let new = upgrade.map(Upgrade::consumer).unwrap_or_default();
         let consumer = match self.groups.get(&event.group) {
             Some(group) => match &group.kind {
                 Kind::Consumer(consumer) => consumer,
-                Kind::Classic(classic) if joins && classic.is_vacant() => &nobody,
+                Kind::Classic(_) if upgrade.is_some() => &new,
+                Kind::Classic(classic) if joins && classic.state() == State::Empty => &new,
                 Kind::Classic(_) | Kind::Share(_) => return Err(ErrorCode::GroupIdNotFound),
             },
-            None if joins => &nobody,
+            None if joins => &new,
             None => return Err(ErrorCode::GroupIdNotFound),
         };
         let there = consumer.members.get(&event.member);
@@ -124,32 +149,12 @@ impl GroupMachine {
         }
         let is_other = |old: &Arc<str>| there.is_some() && *old != event.member;
         Ok(Change {
-            gives_up: replaces.as_ref().is_some_and(is_other),
+            rebalances: replaces.as_ref().is_some_and(is_other)
+                || upgrade.is_some_and(|upgrade| upgrade.rebalances),
             before,
             replaces,
             metadata,
         })
-    }
-
-    /// Make the group that is not there, or has nobody in it and is of the classic kind (H-10).
-    fn consumer_open(&mut self, id: &Arc<str>, out: &mut Effects<Self>) -> Result<(), ErrorCode> {
-        if self.consumer(id).is_ok() {
-            return Ok(());
-        }
-        self.make(id)?;
-        let was_classic = self
-            .groups
-            .get(id)
-            .is_some_and(|one| one.metadata.is_some());
-        if was_classic {
-            let (group, value) = (id.clone(), None);
-            out.record(self, Record::Group { group, value });
-        }
-        self.make(id)?;
-        if let Some(group) = self.groups.get_mut(id) {
-            group.kind = Kind::Consumer(Consumer::default());
-        }
-        Ok(())
     }
 
     /// Write down who the member is now, and what that means for the group's topics. Whether it
@@ -165,15 +170,15 @@ impl GroupMachine {
         let Change {
             before,
             replaces,
-            gives_up,
+            rebalances,
             metadata,
         } = change;
         if let Some(old) = &replaces {
             self.consumer_replace(id, old, event, &before, out);
         }
         let names = metadata.topics != before.metadata.topics;
-        let regex = metadata.regex != before.metadata.regex;
         let pattern = super::pattern(&metadata).cloned();
+        let regex = pattern.as_ref() != super::pattern(&before.metadata);
         let is_new = |there: Result<&Consumer, ErrorCode>| {
             there.is_ok_and(|consumer| !consumer.members.contains_key(&event.member))
         };
@@ -192,7 +197,7 @@ impl GroupMachine {
         // News of topics refresh the groups that read them: a heartbeat that changes nothing need
         // not look at all topics again.
         let is_made = self.consumer(id).is_ok_and(|one| one.metadata.is_some());
-        let changes = names || regex || gives_up;
+        let changes = names || regex || rebalances;
         if changes || !is_made {
             self.consumer_refresh(id, changes, out);
         }
@@ -257,7 +262,7 @@ impl GroupMachine {
             return Ok(current);
         }
         let timer = Timer::Rebalance(id.clone(), name.clone());
-        if next.state == MemberState::Unrevoked {
+        if next.state == MemberState::Unrevoked && event.classic.is_none() {
             let at_ms = now.monotonic_ms.saturating_add(timeout_ms);
             self.timers.set(timer, at_ms);
         } else {
@@ -284,8 +289,12 @@ impl Consumer {
                 Ok((member.cloned().unwrap_or_default(), None))
             }
             None => Err(ErrorCode::UnknownMemberId),
+            Some((id, member)) if event.classic.is_some() && *id == event.member => {
+                Ok((member.clone(), None))
+            }
             Some((id, member)) if event.epoch == JOIN => {
-                if member.epoch() != AWAY {
+                let is_classic = member.metadata.classic.is_some() || event.classic.is_some();
+                if member.epoch() != AWAY && !is_classic {
                     return Err(ErrorCode::UnreleasedInstanceId);
                 }
                 let mut before = member.clone();
@@ -345,7 +354,7 @@ fn changed_metadata(
             .rebalance_timeout_ms
             .unwrap_or(before.rebalance_timeout_ms),
         assignor: or(&event.assignor, &before.assignor),
-        classic: None,
+        classic: event.classic.clone(),
     };
     let texts = [&metadata.client_id, &metadata.client_host, &event.member];
     let texts = metadata.topics.iter().chain(texts);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ratel_protocol::ErrorCode;
 
+use super::downgrade::Farewell;
 use super::{AWAY, Consumer, ConsumerBeat, ConsumerHeartbeat, ConsumerRecord, MemberState};
 use crate::clock::Timestamp;
 use crate::coordinator::group::turn::Timer;
@@ -15,6 +16,7 @@ impl GroupMachine {
     /// A member says farewell (H-1). With the answer comes whether it must wait for the disk.
     pub(super) fn consumer_leave(
         &mut self,
+        now: Timestamp,
         event: &ConsumerHeartbeat,
         out: &mut Effects<Self>,
     ) -> Result<(ConsumerBeat, bool), ErrorCode> {
@@ -31,7 +33,7 @@ impl GroupMachine {
             let record = ConsumerRecord::Current(event.member.clone(), Some(Arc::new(away)));
             self.consumer_record(&event.group, record, out);
         } else {
-            self.consumer_remove(&event.group, [&event.member], out);
+            self.consumer_remove(now, &event.group, [&event.member], out);
         }
         let beat = ConsumerBeat {
             member: event.member.clone(),
@@ -45,6 +47,7 @@ impl GroupMachine {
     /// A member was silent for too long.
     pub(in crate::coordinator::group) fn consumer_member_timeout(
         &mut self,
+        now: Timestamp,
         id: &Arc<str>,
         member: &Arc<str>,
         out: &mut Effects<Self>,
@@ -52,13 +55,14 @@ impl GroupMachine {
         if let Ok(consumer) = self.consumer(id)
             && consumer.members.contains_key(member)
         {
-            self.consumer_remove(id, [member], out);
+            self.consumer_remove(now, id, [member], out);
         }
     }
 
     /// A member took too long to give up partitions (H-5).
     pub(in crate::coordinator::group) fn consumer_rebalance_timeout(
         &mut self,
+        now: Timestamp,
         id: &Arc<str>,
         member: &Arc<str>,
         out: &mut Effects<Self>,
@@ -66,13 +70,14 @@ impl GroupMachine {
         let there = self.consumer(id).ok();
         let there = there.and_then(|consumer| consumer.members.get(member));
         if there.is_some_and(|there| there.current().state == MemberState::Unrevoked) {
-            self.consumer_remove(id, [member], out);
+            self.consumer_remove(now, id, [member], out);
         }
     }
 
     /// An administrator takes members out, each with an outcome of its own (G-12).
     pub(in crate::coordinator::group) fn consumer_leave_many(
         &mut self,
+        now: Timestamp,
         ticket: Ticket,
         event: &Leave,
         out: &mut Effects<Self>,
@@ -86,7 +91,7 @@ impl GroupMachine {
         let found: Vec<_> = found.collect();
         let gone: BTreeSet<_> = found.iter().flatten().collect();
         if !gone.is_empty() {
-            self.consumer_remove(&event.group, gone.iter().copied(), out);
+            self.consumer_remove(now, &event.group, gone.iter().copied(), out);
         }
         let outcomes = found
             .iter()
@@ -94,13 +99,21 @@ impl GroupMachine {
         out.reply(ticket, Reply::Left(outcomes.collect()));
     }
 
-    /// Take members out: the rest share out what they had.
-    fn consumer_remove<'a>(
+    /// Take members out: the rest share out what they had, or become a classic group.
+    pub(super) fn consumer_remove<'a>(
         &mut self,
+        now: Timestamp,
         id: &Arc<str>,
         members: impl IntoIterator<Item = &'a Arc<str>>,
         out: &mut Effects<Self>,
     ) {
+        let members: BTreeSet<_> = members.into_iter().collect();
+        let consumer = self.consumer(id).ok();
+        let stays = consumer
+            .and_then(|consumer| self.consumer_downgrade(consumer, &Farewell::Leave(&members)));
+        if let Some(stays) = stays {
+            return self.consumer_become_classic(now, id, stays, true, out);
+        }
         for member in members {
             self.consumer_drop(id, member, out);
         }
@@ -116,16 +129,25 @@ impl GroupMachine {
         member: &Arc<str>,
         out: &mut Effects<Self>,
     ) {
-        for timer in [Timer::Member, Timer::Rebalance] {
-            self.timers.cancel(&timer(id.clone(), member.clone()));
-        }
+        self.consumer_release(id, member);
         self.consumer_record(id, ConsumerRecord::Current(member.clone(), None), out);
         self.consumer_record(id, ConsumerRecord::Target(member.clone(), None), out);
         self.consumer_record(id, ConsumerRecord::Member(member.clone(), None), out);
     }
 
-    /// Write down that a consumer group without members is no more; of a group of another kind
-    /// nothing is written.
+    /// Wait for nothing of a member any more.
+    pub(super) fn consumer_release(&mut self, id: &Arc<str>, member: &Arc<str>) {
+        for timer in [
+            Timer::Member,
+            Timer::Rebalance,
+            Timer::MemberJoin,
+            Timer::MemberSync,
+        ] {
+            self.timers.cancel(&timer(id.clone(), member.clone()));
+        }
+    }
+
+    /// Write down that a consumer group is no more; of a group of another kind nothing is written.
     pub(in crate::coordinator::group) fn consumer_end(
         &mut self,
         id: &Arc<str>,
@@ -151,8 +173,13 @@ impl GroupMachine {
             for (name, member) in &consumer.members {
                 let at = |ms: i64| now.monotonic_ms.saturating_add(ms);
                 let timer = Timer::Member(id.clone(), name.clone());
+                let classic = member.metadata.classic.as_ref();
+                let session_ms =
+                    classic.map_or(session_ms, |classic| i64::from(classic.session_timeout_ms));
                 self.timers.set(timer, at(session_ms));
-                if member.current().state == MemberState::Unrevoked && member.epoch() != AWAY {
+                let lets_go = member.current().state == MemberState::Unrevoked;
+                // A classic member is told to join anew when it is heard of, and timed from then.
+                if lets_go && member.epoch() != AWAY && classic.is_none() {
                     let timer = Timer::Rebalance(id.clone(), name.clone());
                     let timeout_ms = i64::from(member.metadata.rebalance_timeout_ms.max(0));
                     self.timers.set(timer, at(timeout_ms));
@@ -181,7 +208,11 @@ impl GroupMachine {
 
 impl Consumer {
     /// The member that is to go: by id, by the name of a static member, or by both.
-    fn named(&self, member: &str, instance: Option<&str>) -> Result<Arc<str>, ErrorCode> {
+    pub(super) fn named(
+        &self,
+        member: &str,
+        instance: Option<&str>,
+    ) -> Result<Arc<str>, ErrorCode> {
         let Some(instance) = instance else {
             let there = self.members.get_key_value(member);
             return there

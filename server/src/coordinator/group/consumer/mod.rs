@@ -16,12 +16,16 @@
 //! heartbeat without it, that it let go, or is out of the group.
 
 pub mod assignor;
+mod classic_member;
+mod downgrade;
 mod event;
 mod heartbeat;
+mod known;
 mod leave;
 mod reconcile;
 mod regex;
 mod target;
+mod upgrade;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -37,8 +41,8 @@ pub use regex::{Compiled, compile};
 
 use super::event::{Commit, CommitOffset};
 use super::record::{
-    Assignment, ConsumerCurrent, ConsumerGroupMetadata, ConsumerMemberMetadata, ConsumerRecord,
-    MemberState, Record, Resolved, Since,
+    Assignment, ClassicMember, ConsumerCurrent, ConsumerGroupMetadata, ConsumerMemberMetadata,
+    ConsumerRecord, MemberState, Record, Resolved, Since,
 };
 use super::{GroupMachine, Kind};
 use crate::coordinator::Effects;
@@ -67,6 +71,16 @@ impl Member {
 
     fn target(&self) -> Arc<Assignment> {
         self.target.clone().unwrap_or_default()
+    }
+
+    /// All that it may still work on.
+    fn held(&self) -> Assignment {
+        let current = self.current();
+        let mut held = (*current.assigned).clone();
+        for (topic, partitions) in &*current.revoking {
+            held.entry(*topic).or_default().extend(partitions);
+        }
+        held
     }
 
     fn is_reconciled(&self, epoch: i32) -> bool {
@@ -278,10 +292,10 @@ impl Consumer {
         if event.generation < 0 && self.members.is_empty() {
             return Ok(());
         }
-        if !self.members.contains_key(&event.member) {
-            return Err(ErrorCode::UnknownMemberId);
-        }
-        if !event.knows_group_id_not_found {
+        let member = self.members.get(&event.member);
+        let member = member.ok_or(ErrorCode::UnknownMemberId)?;
+        let is_classic = member.metadata.classic.is_some();
+        if !event.knows_group_id_not_found && !is_classic {
             return Err(ErrorCode::UnsupportedVersion);
         }
         self.check_commit_epoch(event)
@@ -313,7 +327,11 @@ impl Consumer {
     /// (KIP-1251): it had not heard of the new one yet.
     fn check_commit_epoch(&self, event: &Commit) -> Result<(), ErrorCode> {
         let member = self.members.get(&event.member);
-        let current = member.ok_or(ErrorCode::UnknownMemberId)?.current();
+        let member = member.ok_or(ErrorCode::UnknownMemberId)?;
+        if member.metadata.classic.is_some() {
+            return self.check_epoch(&event.member, event.generation);
+        }
+        let current = member.current();
         let held = |offset: &CommitOffset| {
             let (topic, index) = (offset.topic_id, offset.partition);
             let since = current.since(PartitionId { topic, index });
@@ -329,9 +347,10 @@ impl Consumer {
     fn check_epoch(&self, member: &str, epoch: i32) -> Result<(), ErrorCode> {
         let member = self.members.get(member);
         let member = member.ok_or(ErrorCode::UnknownMemberId)?;
-        match member.epoch() == epoch {
-            true => Ok(()),
-            false => Err(ErrorCode::StaleMemberEpoch),
+        match &member.metadata.classic {
+            _ if member.epoch() == epoch => Ok(()),
+            Some(_) => Err(ErrorCode::IllegalGeneration),
+            None => Err(ErrorCode::StaleMemberEpoch),
         }
     }
 

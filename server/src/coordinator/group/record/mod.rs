@@ -19,8 +19,8 @@ use crate::coordinator::Place;
 use crate::coordinator::record::{Reader, Writer};
 
 pub use consumer::{
-    ConsumerCurrent, ConsumerGroupMetadata, ConsumerMemberMetadata, ConsumerRecord, MemberState,
-    Resolved, Since,
+    ClassicMember, ConsumerCurrent, ConsumerGroupMetadata, ConsumerMemberMetadata, ConsumerRecord,
+    MemberState, Resolved, Since,
 };
 pub use metadata::{GroupMetadata, MemberMetadata};
 pub use modern::Assignment;

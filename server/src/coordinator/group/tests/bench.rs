@@ -87,6 +87,11 @@ impl Bench {
         self.answers.remove(&ticket).map(|(outcome, _)| outcome)
     }
 
+    /// Let an answer that was looked at be found again.
+    pub fn put_back(&mut self, ticket: Ticket, outcome: Outcome) {
+        self.answers.insert(ticket, (outcome, When::Now));
+    }
+
     /// The answer, which has come, and when it may go.
     #[track_caller]
     pub fn taken(&mut self, ticket: Ticket) -> (Outcome, When) {
@@ -169,6 +174,7 @@ impl Bench {
             requires_member_id: false,
             can_skip_assignment: false,
             fresh: Uuid::from_u128(self.fresh),
+            found: Vec::new(),
         };
         change(&mut join);
         Event::Join(join)
@@ -260,7 +266,7 @@ pub fn protocol(name: &str, metadata: impl Into<Bytes>) -> Protocol {
     }
 }
 
-/// A consumer's subscription, version 1.
+/// A consumer's subscription, version 1, that owns nothing.
 pub fn subscription(topics: &[&str]) -> Vec<u8> {
     let mut bytes = vec![0, 1, 0, 0, 0, topics.len() as u8];
     for topic in topics {
@@ -268,6 +274,7 @@ pub fn subscription(topics: &[&str]) -> Vec<u8> {
         bytes.extend_from_slice(topic.as_bytes());
     }
     bytes.extend_from_slice(&[0xff; 4]);
+    bytes.extend_from_slice(&[0; 4]);
     bytes
 }
 

@@ -7,6 +7,8 @@ mod consumer;
 mod consumer_large;
 mod consumer_random;
 mod joins;
+mod mixed;
+mod mixed_random;
 mod random;
 mod restarts;
 mod rules;
