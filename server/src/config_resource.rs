@@ -101,7 +101,8 @@ impl Resource {
 pub type Asked = (i8, StrBytes, Result<Changes, Refusal>);
 
 /// Begin all changes of a request, in its order. A resource that is named twice is changed by
-/// neither.
+/// neither. What is wrong with the changes themselves is said first, as in Kafka, even of a
+/// resource that is not there.
 pub fn begin(
     broker: &Broker,
     asked: Vec<Asked>,
@@ -123,10 +124,16 @@ pub fn begin(
                 "The resource stands in the request more than once.",
             )),
         };
-        let resource = once.and_then(|()| Resource::find(broker, kind, &name));
-        let altered = resource
-            .and_then(|resource| Ok((resource, changes?)))
-            .map(|(resource, changes)| resource.alter(broker, changes, validate_only));
+        let altered = once.and_then(|()| {
+            let changes = changes?;
+            changes.check()?;
+            if kind == TOPIC && name.is_empty() {
+                let message = "Topics have no configuration that all of them share.";
+                return Err(Refusal::new(ErrorCode::InvalidRequest, message));
+            }
+            let resource = Resource::find(broker, kind, &name)?;
+            Ok(resource.alter(broker, changes, validate_only))
+        });
         let outcome = async move {
             match altered {
                 Ok(altered) => altered.await,

@@ -15,7 +15,7 @@ pub fn code(error: &StorageError) -> ErrorCode {
         StorageError::BatchAboveSegment { .. } => ErrorCode::RecordListTooLarge,
         StorageError::CorruptBatch(_) | StorageError::Corrupt { .. } => ErrorCode::CorruptMessage,
         StorageError::InvalidBatch(_) | StorageError::KeysMissing(_) => ErrorCode::InvalidRecord,
-        StorageError::InvalidTimestamp(_) => ErrorCode::InvalidTimestamp,
+        StorageError::InvalidTimestamp { .. } => ErrorCode::InvalidTimestamp,
         StorageError::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
         StorageError::ProducerFenced { .. } => ErrorCode::InvalidProducerEpoch,
         StorageError::InvalidTransaction { .. } => ErrorCode::InvalidTxnState,
@@ -145,7 +145,13 @@ mod tests {
             (StorageError::CorruptBatch("crc"), 2),
             (StorageError::InvalidBatch("count"), 87),
             (StorageError::KeysMissing(vec![0]), 87),
-            (StorageError::InvalidTimestamp("late".into()), 32),
+            (
+                StorageError::InvalidTimestamp {
+                    why: "late".into(),
+                    records: vec![0],
+                },
+                32,
+            ),
             (
                 StorageError::OutOfOrderSequence {
                     producer_id,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use crate::{Offset, PartitionId};
 
-/// Records of a batch that [`StorageError::KeysMissing`] names at most.
-pub const KEYS_MISSING_MAX: usize = 1000;
+/// Records of a batch that an error names at most.
+pub const BLAMED_MAX: usize = 1000;
 
 /// Why the log refused or failed. The server's `error.rs` holds the only map to Kafka's codes.
 #[derive(Debug, Clone)]
@@ -33,10 +33,16 @@ pub enum StorageError {
     /// The batch is whole but breaks a rule (P-5, P-7, P-8).
     InvalidBatch(&'static str),
     /// Records without a key, which a compacted log does not take (P-10): their places in the
-    /// batch, the first [`KEYS_MISSING_MAX`] of them.
+    /// batch, the first [`BLAMED_MAX`] of them.
     KeysMissing(Vec<i32>),
     /// A timestamp outside what the topic allows, or of the wrong type (P-11).
-    InvalidTimestamp(String),
+    InvalidTimestamp {
+        /// What is wrong.
+        why: String,
+        /// The records that are to blame, as far as the batch tells without unpacking it, by their
+        /// places in the batch, the first [`BLAMED_MAX`] of them.
+        records: Vec<i32>,
+    },
     /// The producer's sequence does not follow (P-16).
     OutOfOrderSequence {
         /// The producer.
@@ -120,7 +126,7 @@ impl fmt::Display for StorageError {
             Self::CorruptBatch(why) => write!(f, "corrupt batch: {why}"),
             Self::InvalidBatch(why) => write!(f, "invalid batch: {why}"),
             Self::KeysMissing(_) => write!(f, "a compacted topic takes no record without a key"),
-            Self::InvalidTimestamp(why) => write!(f, "invalid timestamp: {why}"),
+            Self::InvalidTimestamp { why, .. } => write!(f, "invalid timestamp: {why}"),
             Self::OutOfOrderSequence {
                 producer_id,
                 expected,

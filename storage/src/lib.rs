@@ -23,7 +23,7 @@ pub use engine::{
     Partition, Pending, ProducerSummary, Read, ReadRequest, Slice, Standing, TimeQuery,
     TimedOffset, Watch,
 };
-pub use error::{KEYS_MISSING_MAX, StorageError};
+pub use error::{BLAMED_MAX, StorageError};
 pub use ids::{Offset, PartitionId, Position, TopicId};
 pub use local::{LocalEngine, LocalOptions};
 pub use record::{Record, records};

@@ -627,7 +627,7 @@ fn p_11_a_timestamp_too_far_ahead_is_refused(place: &impl Place) {
         );
         match outcome {
             Ok(_) => assert!(fits, "{time_ms}"),
-            Err(StorageError::InvalidTimestamp(_)) => assert!(!fits, "{time_ms}"),
+            Err(StorageError::InvalidTimestamp { .. }) => assert!(!fits, "{time_ms}"),
             Err(other) => panic!("{other}"),
         }
     }

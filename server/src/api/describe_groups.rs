@@ -99,6 +99,9 @@ fn downgrade(mut response: DescribeGroupsResponse, version: i16) -> DescribeGrou
                 group.error_code = 0;
             }
         }
+        if group.error_code != 0 {
+            group.authorized_operations = NOT_ASKED;
+        }
         if version < 3 {
             group.authorized_operations = NOT_ASKED;
         }

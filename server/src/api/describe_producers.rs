@@ -10,6 +10,7 @@ use ratel_protocol::messages::{DescribeProducersRequest, DescribeProducersRespon
 use ratel_storage::ProducerSummary;
 
 use super::{Api, Context, Later};
+use crate::coordinator::catalog::check_legal_name;
 
 pub struct DescribeProducers;
 
@@ -34,6 +35,9 @@ impl Api for DescribeProducers {
 
 fn partition(cx: &Context, topic: &str, index: i32) -> PartitionResponse {
     let answer = PartitionResponse::default().with_partition_index(index);
+    if let Err(refusal) = check_legal_name(topic) {
+        return answer.with_error_code(refusal.code.code());
+    }
     match cx.broker.partition_by_name(topic, index) {
         Ok(partition) => {
             let producers = partition.producers();
@@ -78,8 +82,12 @@ mod tests {
         let asked = TopicRequest::default()
             .with_name(TopicName("t".to_owned().into()))
             .with_partition_indexes(vec![0, 1, 2]);
-        let request = DescribeProducersRequest::default().with_topics(vec![asked]);
+        let illegal = TopicRequest::default()
+            .with_name(TopicName("a/b".to_owned().into()))
+            .with_partition_indexes(vec![0]);
+        let request = DescribeProducersRequest::default().with_topics(vec![asked, illegal]);
         let response = bench.send(0, &request).await;
+        assert_eq!(response.topics[1].partitions[0].error_code, 17);
         let [first, second, third] = &response.topics[0].partitions[..] else {
             panic!("three partitions");
         };

@@ -23,6 +23,10 @@ impl Api for OffsetDelete {
     const VERSIONS: RangeInclusive<i16> = 0..=0;
 
     async fn handle(cx: Context, request: OffsetDeleteRequest) -> Later {
+        if request.group_id.is_empty() {
+            let refused = ErrorCode::InvalidGroupId.code();
+            return cx.ready(&OffsetDeleteResponse::default().with_error_code(refused));
+        }
         let mut offsets = Vec::new();
         for asked in &request.topics {
             if let Some(topic) = cx.broker.catalog.view.topic(&asked.name) {
@@ -108,6 +112,8 @@ mod tests {
         let asked = request(&[("t", 0), ("t", 1), ("u", 0)]);
         let response = bench.send(0, &asked).await;
         assert_eq!((response.error_code, response.topics.len()), (69, 0));
+        let nameless = asked.clone().with_group_id(GroupId(text("")));
+        assert_eq!(bench.send(0, &nameless).await.error_code, 24);
         let commit = Commit {
             group: "g".into(),
             member: "".into(),

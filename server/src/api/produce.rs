@@ -303,7 +303,7 @@ async fn acknowledge(appends: Vec<TopicAppends>, timeout: Duration) -> (ProduceR
     (ProduceResponse::default().with_responses(topics), failed)
 }
 
-/// Why a batch was not taken, and which of its records are to blame (P-10).
+/// Why a batch was not taken, and which of its records are to blame (P-10, P-11).
 struct Failed {
     refusal: Refusal,
     records: Vec<i32>,
@@ -323,7 +323,8 @@ impl From<&StorageError> for Failed {
         Self {
             refusal: error.into(),
             records: match error {
-                StorageError::KeysMissing(records) => records.clone(),
+                StorageError::KeysMissing(records)
+                | StorageError::InvalidTimestamp { records, .. } => records.clone(),
                 _ => Vec::new(),
             },
         }
@@ -340,7 +341,7 @@ fn partition_answer(index: i32, outcome: Result<Appended, Failed>) -> PartitionP
         // P-23.
         Err(Failed { refusal, records }) => answer
             .with_error_code(refusal.code.code())
-            .with_record_errors(records.into_iter().map(record_error).collect())
+            .with_record_errors(record_errors(refusal.code, &records))
             .with_error_message(refusal.message)
             .with_base_offset(-1)
             .with_log_append_time_ms(-1)
@@ -348,10 +349,17 @@ fn partition_answer(index: i32, outcome: Result<Appended, Failed>) -> PartitionP
     }
 }
 
-fn record_error(place: i32) -> BatchIndexAndErrorMessage {
-    BatchIndexAndErrorMessage::default()
-        .with_batch_index(place)
-        .with_batch_index_error_message(Some(StrBytes::from_static_str("The record has no key.")))
+fn record_errors(code: ErrorCode, places: &[i32]) -> Vec<BatchIndexAndErrorMessage> {
+    let why = match code {
+        ErrorCode::InvalidTimestamp => "The record's timestamp cannot be.",
+        _ => "The record has no key.",
+    };
+    let each = places.iter().map(|place| {
+        BatchIndexAndErrorMessage::default()
+            .with_batch_index(*place)
+            .with_batch_index_error_message(Some(StrBytes::from_static_str(why)))
+    });
+    each.collect()
 }
 
 /// Drop what `version` cannot carry.

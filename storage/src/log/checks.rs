@@ -1,7 +1,7 @@
 //! What a client's batch must fulfil before it is appended (P-7 to P-11, P-14).
 
 use crate::batch::BatchHeader;
-use crate::error::KEYS_MISSING_MAX;
+use crate::error::BLAMED_MAX;
 use crate::log::index::NO_TIMESTAMP;
 use crate::record;
 use crate::{Batch, Codec, LogSettings, StorageError, TimestampType, Validation};
@@ -22,7 +22,7 @@ pub(crate) fn check_client(
     let header = batch.header();
     check_size(header, settings)?;
     check_shape(header)?;
-    check_time(header, settings, now_ms)?;
+    check_time(batch, settings, now_ms)?;
     // What may be packed anew is unpacked then, and walked there (`recompress`).
     let is_walked_later = settings.compression != Codec::Producer;
     let wants_walk = settings.validation == Validation::Records || settings.compact;
@@ -85,43 +85,59 @@ fn check_shape(header: &BatchHeader) -> Result<(), StorageError> {
     Ok(())
 }
 
-fn check_time(
-    header: &BatchHeader,
-    settings: &LogSettings,
-    now_ms: i64,
-) -> Result<(), StorageError> {
-    if header.is_log_append_time() {
-        return Err(StorageError::InvalidTimestamp(
-            "producers do not set the timestamp type to LogAppendTime".into(),
-        ));
-    }
-    check_timestamp(header.max_timestamp, settings, now_ms)?;
-    check_timestamp(
-        header.base_timestamp.min(header.max_timestamp),
-        settings,
-        now_ms,
-    )
+fn check_time(batch: &Batch, settings: &LogSettings, now_ms: i64) -> Result<(), StorageError> {
+    let header = batch.header();
+    let limits = || {
+        check_timestamp(header.max_timestamp, settings, now_ms)?;
+        let first = header.base_timestamp.min(header.max_timestamp);
+        check_timestamp(first, settings, now_ms)
+    };
+    let refused = match header.is_log_append_time() {
+        true => Err("producers do not set the timestamp type to LogAppendTime".into()),
+        false => limits(),
+    };
+    refused.map_err(|why| StorageError::InvalidTimestamp {
+        why,
+        records: blamed(batch, settings, now_ms),
+    })
 }
 
-fn check_timestamp(
-    timestamp: i64,
-    settings: &LogSettings,
-    now_ms: i64,
-) -> Result<(), StorageError> {
+/// The records to blame for a timestamp that cannot be.
+fn blamed(batch: &Batch, settings: &LogSettings, now_ms: i64) -> Vec<i32> {
+    let header = batch.header();
+    let mut places = Vec::new();
+    if header.codec() != 0 {
+        return places;
+    }
+    let mut place = 0;
+    // A batch that is not what it says has been refused already; the walk ends where it breaks.
+    let _ = record::walk(batch, |record| {
+        let timestamp = header.base_timestamp.saturating_add(record.timestamp_delta);
+        let is_wrong = check_timestamp(timestamp, settings, now_ms).is_err();
+        if (is_wrong || header.is_log_append_time()) && places.len() < BLAMED_MAX {
+            places.push(place);
+        }
+        place += 1;
+        Ok(())
+    });
+    places
+}
+
+fn check_timestamp(timestamp: i64, settings: &LogSettings, now_ms: i64) -> Result<(), String> {
     if settings.timestamp_type != TimestampType::CreateTime || timestamp == NO_TIMESTAMP {
         return Ok(());
     }
     if timestamp > now_ms.saturating_add(settings.timestamp_after_max_ms) {
-        return Err(StorageError::InvalidTimestamp(format!(
+        return Err(format!(
             "timestamp {timestamp} is more than message.timestamp.after.max.ms={} after {now_ms}",
             settings.timestamp_after_max_ms
-        )));
+        ));
     }
     if timestamp < now_ms.saturating_sub(settings.timestamp_before_max_ms) {
-        return Err(StorageError::InvalidTimestamp(format!(
+        return Err(format!(
             "timestamp {timestamp} is more than message.timestamp.before.max.ms={} before {now_ms}",
             settings.timestamp_before_max_ms
-        )));
+        ));
     }
     Ok(())
 }
@@ -143,13 +159,18 @@ pub(crate) fn check_records(
                 "a record's offset is out of line",
             ));
         }
-        if settings.compact && !record.has_key && missing.len() < KEYS_MISSING_MAX {
+        if settings.compact && !record.has_key && missing.len() < BLAMED_MAX {
             missing.push(expected);
         }
-        expected += 1;
         let timestamp = header.base_timestamp.saturating_add(record.timestamp_delta);
         newest_ms = newest_ms.max(timestamp);
-        check_timestamp(timestamp, settings, now_ms)
+        let checked = check_timestamp(timestamp, settings, now_ms);
+        let place = expected;
+        expected += 1;
+        checked.map_err(|why| StorageError::InvalidTimestamp {
+            why,
+            records: vec![place],
+        })
     })?;
     if expected != header.count {
         return Err(StorageError::InvalidBatch(

@@ -133,6 +133,19 @@ pub fn broker(
 
 type Change = (String, Op, Option<String>);
 
+impl Changes {
+    /// Whether they make sense by themselves, whatever they are for.
+    ///
+    /// # Errors
+    /// INVALID_REQUEST for a key named twice or a value that is missing.
+    pub fn check(&self) -> Result<(), Refusal> {
+        match self {
+            Self::Replace(_) => Ok(()),
+            Self::Each(each) => whole(each).map(drop),
+        }
+    }
+}
+
 /// The changes, if no key is named twice and each has the value that it needs; that of a deletion
 /// does not count.
 ///

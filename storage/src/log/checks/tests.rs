@@ -78,10 +78,23 @@ fn p_11_timestamps_have_limits_on_both_sides_unless_there_is_none() {
     assert!(at(NOW_MS - 100, NOW_MS));
     assert!(!at(NOW_MS - 101, NOW_MS));
     assert!(at(-1, -1));
-    assert!(matches!(
-        check(&with(21, &0x08_i16.to_be_bytes())),
-        Err(StorageError::InvalidTimestamp(_))
-    ));
+    let blamed = |checked| match checked {
+        Err(StorageError::InvalidTimestamp { records, .. }) => records,
+        other => panic!("{other:?}"),
+    };
+    let all: Vec<i32> = (0..batch().header().count).collect();
+    let by_log = with(21, &0x08_i16.to_be_bytes());
+    assert_eq!(blamed(check(&by_log)), all);
+    // Who sent it is told which records are late.
+    let mut builder = BatchBuilder::new(NOW_MS);
+    for late in [0, 11, 10, 12] {
+        builder.record_at(NOW_MS + late, None, Some(b"v"), &[]);
+    }
+    let some = builder.build().unwrap();
+    assert_eq!(
+        blamed(check_client(&some, &settings, NOW_MS).map(drop)),
+        [1, 3]
+    );
 }
 
 #[test]

@@ -131,7 +131,7 @@ fn p_14_what_is_not_well_formed_is_refused() {
     let late = Batch::parse(late.into(), 1 << 20).expect("a batch");
     assert!(matches!(
         recompressed(&late, &strict, NOW_MS),
-        Err(StorageError::InvalidTimestamp(_))
+        Err(StorageError::InvalidTimestamp { .. })
     ));
 }
 

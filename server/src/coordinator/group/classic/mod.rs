@@ -369,10 +369,8 @@ impl Classic {
                         true => member.metadata(&protocol),
                         false => Bytes::new(),
                     },
-                    assignment: match stable {
-                        true => member.assignment.clone(),
-                        false => Bytes::new(),
-                    },
+                    // While they join anew, what they have still is the last generation's.
+                    assignment: member.assignment.clone(),
                 })
                 .collect(),
             protocol,
