@@ -13,7 +13,7 @@ root=$PWD
 work=$root/.work/clients
 stories=$root/integration/tests/clients
 
-names="kcat confluent-kafka confluent-migration kafka-python aiokafka kafkajs franz-go
+names="kcat confluent-kafka kafka-python aiokafka kafkajs franz-go
 java java-share java-transactions java-consumer java-migration"
 # Checks of `scripts/ecosystem.sh` that are short enough for the tests of every change; each
 # installs what it needs itself.

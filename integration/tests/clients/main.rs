@@ -10,8 +10,9 @@
 //! tells the same story to any server, Apache Kafka included, which is how the programs
 //! themselves are known to be right. `java-share` tells another: a queue's, through the Java
 //! client's share consumer, `java-transactions` one of transactions, `java-consumer` that of a
-//! group in the protocol of KIP-848, and `java-migration` and `confluent-migration` that of groups
-//! that are rolled to it and back.
+//! group in the protocol of KIP-848, and `java-migration` that of groups that are
+//! rolled to it and back (so does `confluent-migration`, by hand: librdkafka's members lose their
+//! place now and then while others join one by one, on any server).
 //!
 //! `cargo test --test clients -- kcat java` runs only these two. A client whose language is not
 //! on this machine fails in CI and is skipped elsewhere.
@@ -37,7 +38,6 @@ const LACKS_MEANS: i32 = 77;
 const PROGRAMS: &[&str] = &[
     "kcat",
     "confluent-kafka",
-    "confluent-migration",
     "kafka-python",
     "aiokafka",
     "kafkajs",
