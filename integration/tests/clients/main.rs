@@ -11,8 +11,8 @@
 //! themselves are known to be right. `java-share` tells another: a queue's, through the Java
 //! client's share consumer, `java-transactions` one of transactions, `java-consumer` that of a
 //! group in the protocol of KIP-848, and `java-migration` that of groups that are
-//! rolled to it and back (so does `confluent-migration`, by hand: librdkafka's members lose their
-//! place now and then while others join one by one, on any server).
+//! rolled to it and back. `confluent-migration` tells the latter with librdkafka's members; it is
+//! no part of this list, `scripts/clients.sh run confluent-migration HOST:PORT` runs it.
 //!
 //! `cargo test --test clients -- kcat java` runs only these two. A client whose language is not
 //! on this machine fails in CI and is skipped elsewhere.

@@ -99,7 +99,13 @@ class Group:
             self.step(writes)
 
     def is_settled(self):
-        return all(len(member.held) == PARTITIONS // MEMBERS for member in self.members)
+        # The members may hold the right number and still have to join anew. librdkafka that is
+        # closed then leaves the group before `on_revoke` can commit (UNKNOWN_MEMBER_ID), or tells
+        # of what was assigned and never that it is gone. So the server has to say, too, that
+        # everybody has what it is to have, before a member is closed.
+        share = PARTITIONS // len(self.members)
+        return all(len(member.held) == share for member in self.members) \
+            and self.kind()[1] == ConsumerGroupState.STABLE
 
     def settle(self, what):
         self.step_until(what, self.is_settled)
@@ -120,16 +126,16 @@ class Group:
         admin.create_topics([NewTopic(self.topic, PARTITIONS, 1)])[self.topic].result(30)
         for count in range(1, MEMBERS + 1):
             self.members.append(Member(self, "classic"))
-            self.step_until(f"{count} classic members", lambda: all(
-                len(member.held) == PARTITIONS // len(self.members) for member in self.members))
+            self.step_until(f"{count} classic members", self.is_settled)
         for protocol in ["consumer", "classic"]:
             self.roll(protocol)
             stable = (protocol.upper(), ConsumerGroupState.STABLE)
             self.step_until(f"a group of {protocol}", lambda: self.kind() == stable)
         self.producer.flush(30)
         self.step_until("the last records", lambda: self.read == self.sent, writes=False)
-        for member in self.members:
-            member.consumer.close()
+        while self.members:
+            self.step_until("those that are left", self.is_settled, writes=False)
+            self.members.pop(0).consumer.close()
         partitions = [TopicPartition(self.topic, index) for index in range(PARTITIONS)]
         reader = Consumer({**servers, "group.id": self.topic})
         committed = {one.partition: one.offset for one in reader.committed(partitions, 30)}
