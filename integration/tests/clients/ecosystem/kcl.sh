@@ -44,7 +44,6 @@ kcl group list
 says "groups" " $group +consumer +(classic|consumer) "
 kcl group describe "$group"
 says "the group" "$topic"
-kcl group seek "$group" --to start --yes
 kcl share-group list
 kcl txn list
 kcl quota describe --any user
@@ -52,5 +51,5 @@ kcl user describe
 kcl reassign list
 kcl client-metrics list
 ok "groups, share groups, transactions, quotas, users, reassignments, subscriptions to metrics"
-kcl topic delete "$topic" --yes
+kcl topic delete "$topic"
 ok "a topic deleted"
