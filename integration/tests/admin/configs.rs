@@ -23,6 +23,7 @@ const MESSAGE_TOO_LARGE: i16 = 10;
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
+const LOGGERS: i8 = 8;
 
 /// What DescribeConfigs answers about one resource: its code, and its rows by name.
 async fn describe(
@@ -296,7 +297,14 @@ const REFUSED: &[(i8, &str, Changes<'_>, i16)] = &[
         INVALID_REQUEST,
     ),
     (BROKER, "1", &[("node.id", 0, Some("5"))], INVALID_REQUEST),
-    (8, "1", &[("root", 0, Some("DEBUG"))], INVALID_REQUEST),
+    (LOGGERS, "1", &[("root", 0, Some("LOUD"))], INVALID_CONFIG),
+    (
+        LOGGERS,
+        "1",
+        &[("no.such", 0, Some("DEBUG"))],
+        INVALID_CONFIG,
+    ),
+    (LOGGERS, "1", &[("root", 1, None)], INVALID_REQUEST),
     (16, "s", &[("interval.ms", 0, Some("5"))], INVALID_CONFIG),
     (
         32,
