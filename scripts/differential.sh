@@ -4,9 +4,12 @@
 #   scripts/differential.sh            all scenarios
 #   scripts/differential.sh NAME...    those whose name contains one of these
 #   scripts/differential.sh all NAME   print every answer, not only differences
+#   scripts/differential.sh random=SEED,COUNT   so many random requests that follow from the seed
 #
 # What is different on purpose is in integration/examples/differential/expected.txt and is
-# explained in docs/compatibility.md; anything else ends the run with 1.
+# explained in docs/compatibility.md (of random requests, in expected_random.txt); anything else
+# ends the run with 1. What is different the first time and not when a scenario is run again by
+# itself is printed as UNSTEADY, and is no difference.
 # Needs Rust, Java, Maven and Python; Kafka is fetched into .work/.
 set -euo pipefail
 cd "$(dirname "$0")/.."

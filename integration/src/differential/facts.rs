@@ -38,8 +38,15 @@ const NAMES: &[&str] = &[
 const NO_NAMES: &[&str] = &["", "None", "00000000-0000-0000-0000-000000000000"];
 /// The length of an id as text.
 const UUID_BYTES: usize = 36;
-/// Ids that a server chooses; that there is one says enough.
-const IDS: &[&str] = &["session_id", "cluster_id", "producer_id"];
+/// The length of an id in base64, as Kafka makes one for a member.
+const SHORT_ID_BYTES: usize = 22;
+/// What a server chooses or counts; that there is one says enough.
+const IDS: &[&str] = &[
+    "session_id",
+    "cluster_id",
+    "producer_id",
+    "finalized_features_epoch",
+];
 
 /// The fields of an answer, each by its path, such as `responses[t].partitions[0].error_code`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -81,6 +88,7 @@ impl Facts {
         let value = match shown {
             Shown::Atom(text) if path.ends_with("error_code") => error_name(text),
             Shown::Atom(text) if is_id(path, text) => "some".to_owned(),
+            Shown::Atom(text) if is_short_id(path, text) => "(id)".to_owned(),
             Shown::Atom(text) if is_now(text) => "now".to_owned(),
             Shown::Atom(text) if text.is_empty() => "\"\"".to_owned(),
             Shown::Atom(text) => without_chance(text),
@@ -150,6 +158,12 @@ fn is_now(text: &str) -> bool {
 fn is_id(path: &str, text: &str) -> bool {
     let is_of_one = IDS.iter().any(|name| path.ends_with(name));
     is_of_one && !["", "0", "-1", "None"].contains(&text)
+}
+
+/// Whether this is a member's whole id, by chance.
+fn is_short_id(path: &str, text: &str) -> bool {
+    let is_of_base64 = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    path.ends_with("member_id") && text.len() == SHORT_ID_BYTES && text.bytes().all(is_of_base64)
 }
 
 fn error_name(number: &str) -> String {
@@ -239,6 +253,16 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+
+    #[test]
+    fn what_a_server_makes_up_is_no_difference() {
+        let base64 = "1kxks8a3TL6o0-8GlNNGZQ";
+        assert!(is_short_id("member_id", base64));
+        assert!(!is_short_id("name", base64));
+        assert!(!is_short_id("member_id", "m1"));
+        assert!(is_id("finalized_features_epoch", "2174"));
+        assert!(!is_id("finalized_features_epoch", "0"));
+    }
 
     #[test]
     fn an_answer_becomes_facts() {

@@ -8,6 +8,7 @@ mod batch;
 mod compare;
 mod expected;
 mod facts;
+pub mod random;
 pub mod script;
 mod text;
 pub mod wire;

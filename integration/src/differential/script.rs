@@ -76,6 +76,8 @@ pub struct Request {
     pub keep: Vec<(String, String)>,
     /// The codes that are expected.
     pub codes: Option<Vec<i16>>,
+    /// All of this as it stands in the table.
+    pub text: String,
 }
 
 /// A list of steps that runs at some versions of an API.
@@ -89,6 +91,19 @@ pub struct Script {
     pub versions: Vec<i16>,
     /// The steps.
     pub lines: Vec<Line>,
+}
+
+impl Script {
+    /// What a step asks, as it stands in the table; `step` as it is noted, without spaces.
+    #[must_use]
+    pub fn asks(&self, step: &str) -> Option<String> {
+        self.lines.iter().find_map(|line| match line {
+            Line::Request(request) if request.step.replace(' ', "-") == step => {
+                Some(request.text.clone())
+            }
+            _ => None,
+        })
+    }
 }
 
 /// Read a table.
@@ -190,10 +205,10 @@ fn choices(text: &str) -> Result<Vec<(String, String)>, String> {
     Ok(all)
 }
 
-fn request(step: &str, text: &str) -> Result<Request, String> {
-    let (text, codes) = match text.split_once(" => ") {
+fn request(step: &str, all: &str) -> Result<Request, String> {
+    let (text, codes) = match all.split_once(" => ") {
         Some((text, codes)) => (text, Some(numbers(codes)?)),
-        None => (text, None),
+        None => (all, None),
     };
     let (text, kept) = match text.split_once(" -> ") {
         Some((text, kept)) => (text, kept),
@@ -213,6 +228,7 @@ fn request(step: &str, text: &str) -> Result<Request, String> {
         fields: Vec::new(),
         keep,
         codes,
+        text: all.trim().to_owned(),
     };
     let mut rest = text.trim();
     loop {
