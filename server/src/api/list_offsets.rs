@@ -95,6 +95,9 @@ async fn list(
     asked: &ListOffsetsPartition,
     bound: Bound,
 ) -> Result<Option<TimedOffset>, ErrorCode> {
+    if !is_known(asked.timestamp, cx.version) {
+        return Err(ErrorCode::UnsupportedVersion);
+    }
     let partition = cx.broker.partition_by_name(topic, asked.partition_index)?;
     let offsets = partition.offsets();
     error::check_leader_epoch(asked.current_leader_epoch, offsets.leader_epoch)?;
@@ -111,18 +114,26 @@ async fn list(
             };
             Ok(Some(untimed(latest, offsets.leader_epoch)))
         }
-        EARLIEST => Ok(Some(untimed(
+        // Without tiers, all of the log is local.
+        EARLIEST | EARLIEST_LOCAL => Ok(Some(untimed(
             offsets.start,
             epoch_at(&*partition, offsets.start),
         ))),
-        EARLIEST_LOCAL if cx.version >= 8 => Ok(Some(untimed(
-            offsets.start,
-            epoch_at(&*partition, offsets.start),
-        ))),
-        LATEST_TIERED if cx.version >= 9 => Ok(None),
-        LARGEST_TIME if cx.version >= 7 => find(partition, TimeQuery::Largest, bound).await,
-        time if time >= 0 => find(partition, TimeQuery::AtOrAfter(time), bound).await,
-        _ => Err(ErrorCode::UnsupportedVersion),
+        LATEST_TIERED => Ok(None),
+        LARGEST_TIME => find(partition, TimeQuery::Largest, bound).await,
+        time => find(partition, TimeQuery::AtOrAfter(time), bound).await,
+    }
+}
+
+/// Whether a version of the request knows this timestamp. Kafka asks this before it looks for the
+/// partition.
+fn is_known(timestamp: i64, version: i16) -> bool {
+    match timestamp {
+        LATEST | EARLIEST => true,
+        LARGEST_TIME => version >= 7,
+        EARLIEST_LOCAL => version >= 8,
+        LATEST_TIERED => version >= 9,
+        time => time >= 0,
     }
 }
 

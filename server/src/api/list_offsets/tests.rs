@@ -89,6 +89,18 @@ async fn l_1_each_special_timestamp_has_its_first_version() {
 }
 
 #[tokio::test]
+async fn l_1_a_timestamp_that_a_version_does_not_know_is_refused_wherever_it_is_asked() {
+    let bench = Bench::new();
+    for (version, timestamp, expected) in [(2, -3, 35), (10, -7, 35), (7, -3, 3)] {
+        let response = bench
+            .send(version, &request("nope", &[(0, timestamp)]))
+            .await;
+        let code = response.topics[0].partitions[0].error_code;
+        assert_eq!(code, expected, "{timestamp} at v{version}");
+    }
+}
+
+#[tokio::test]
 async fn l_2_latest_is_what_readers_see_and_earliest_is_the_start() {
     let bench = Bench::new();
     let topic = bench.topic("t", 1);
