@@ -8,8 +8,8 @@
 #
 # What is different on purpose is in integration/examples/differential/expected.txt and is
 # explained in docs/compatibility.md (of random requests, in expected_random.txt); anything else
-# ends the run with 1. What is different the first time and not when a scenario is run again by
-# itself is printed as UNSTEADY, and is no difference.
+# ends the run with 1. A scenario with a difference is run again by itself: what is different in one
+# of the two runs only is printed as UNSTEADY, and is no difference.
 # Needs Rust, Java, Maven and Python; Kafka is fetched into .work/.
 set -euo pipefail
 cd "$(dirname "$0")/.."

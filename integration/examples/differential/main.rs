@@ -4,8 +4,8 @@
 //! contains one of the names, or all of them, each against both servers at the same time. `all`
 //! prints every step and every difference, also those that are on purpose. Ends with 1 if a
 //! difference is found that `expected.txt` does not name, or if that file names one that is not
-//! there. A scenario with an unexplained difference is run a second time by itself: what does not
-//! come again is told as `UNSTEADY`, and counted, but is no difference.
+//! there. A scenario with an unexplained difference is run a second time by itself: what comes in
+//! one of the two runs only is told as `UNSTEADY`, and counted, but is no difference.
 //!
 //! `random=SEED,COUNT` runs so many random requests instead, in scenarios that follow from the
 //! seed; what is different on purpose then is in `expected_random.txt`.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use kafka_protocol::messages::ApiVersionsRequest;
 use ratel_integration::differential::random::Versions;
 use ratel_integration::differential::script::Script;
-use ratel_integration::differential::{Difference, Expected, compare};
+use ratel_integration::differential::{Difference, Expected, Twice, compare};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
@@ -246,14 +246,12 @@ pub async fn judge_again(
 ) -> Result<(), String> {
     let (mut now, _) = outcome(runner.begin(task.clone())).await?;
     now.retain(|difference| !expected.meets(difference));
-    for difference in before {
-        let is_same =
-            |other: &Difference| (&other.step, &other.path) == (&difference.step, &difference.path);
-        if !now.iter().any(is_same) {
-            counts.unsteady += 1;
-            println!("UNSTEADY {difference}");
-            continue;
-        }
+    let twice = Twice::of(before, now);
+    for difference in twice.unsteady {
+        counts.unsteady += 1;
+        println!("UNSTEADY {difference}");
+    }
+    for difference in twice.steady {
         counts.unexplained += 1;
         println!("DIFFERENT {difference}");
         if let Some(asked) = task.asks(&difference.step) {

@@ -37,6 +37,30 @@ impl fmt::Display for Difference {
     }
 }
 
+/// What came of running a scenario a second time.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Twice {
+    /// Differences that came both times.
+    pub steady: Vec<Difference>,
+    /// Differences that came in one of the runs only, whichever.
+    pub unsteady: Vec<Difference>,
+}
+
+impl Twice {
+    /// Hold the two runs against each other.
+    #[must_use]
+    pub fn of(first: Vec<Difference>, mut second: Vec<Difference>) -> Self {
+        let is_same = |one: &Difference, other: &Difference| {
+            (&one.step, &one.path) == (&other.step, &other.path)
+        };
+        let came_again = |one: &Difference| second.iter().any(|other| is_same(one, other));
+        let (steady, mut unsteady): (Vec<_>, Vec<_>) = first.into_iter().partition(came_again);
+        second.retain(|other| !steady.iter().any(|one| is_same(one, other)));
+        unsteady.append(&mut second);
+        Self { steady, unsteady }
+    }
+}
+
 /// One line, by its parts.
 #[derive(Debug)]
 struct Line {
@@ -226,6 +250,21 @@ mod tests {
         let mut at_times = Expected::read(text, page).expect("a good line");
         assert_eq!(stale(&at_times, &[]).len(), 0);
         assert!(at_times.meets(&difference("open")));
+    }
+
+    #[test]
+    fn what_only_the_second_run_shows_is_told_too() {
+        let [steady, first, second] = ["steady", "first", "second"].map(difference);
+        let other_value = Difference {
+            ratel: "7".to_owned(),
+            ..steady.clone()
+        };
+        let twice = Twice::of(
+            vec![steady.clone(), first.clone()],
+            vec![second.clone(), other_value],
+        );
+        assert_eq!(twice.steady, [steady]);
+        assert_eq!(twice.unsteady, [first, second]);
     }
 
     #[test]

@@ -14,5 +14,5 @@ mod text;
 pub mod wire;
 
 pub use compare::{Unlike, compare};
-pub use expected::{Difference, Expected};
+pub use expected::{Difference, Expected, Twice};
 pub use facts::Facts;
