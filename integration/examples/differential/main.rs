@@ -93,7 +93,9 @@ fn arguments() -> Result<Arguments, String> {
             let numbers = text
                 .split_once(',')
                 .and_then(|(seed, count)| Some((seed.parse().ok()?, count.parse().ok()?)));
-            random = Some(numbers.ok_or_else(|| format!("{argument}: it takes two numbers"))?);
+            random = Some(numbers.ok_or_else(|| {
+                format!("{argument}: give a seed and how many requests, like random=1,2000")
+            })?);
         } else if argument == "all" {
             shows_all = true;
         } else {
@@ -154,6 +156,19 @@ fn is_there(job: &Job, shown: &Versions) -> bool {
     }
 }
 
+/// A run that asks nothing proves nothing.
+fn nothing_runs(arguments: &Arguments, left_out: &[String]) -> String {
+    let names = arguments.names.join(" ");
+    match left_out.iter().find(|name| arguments.are_for(name)) {
+        Some(name) => format!("ratel shows no API that is asked for, such as that of {name}"),
+        None if left_out.is_empty() => "random=SEED,COUNT: COUNT is above 0".to_owned(),
+        None => format!(
+            "no scenario has one of \"{names}\" in its name, which is like {}",
+            left_out[0]
+        ),
+    }
+}
+
 /// Wait until both servers have what they make when they are first asked.
 async fn wake(arguments: &Arguments) {
     for addr in [arguments.kafka, arguments.ratel] {
@@ -185,6 +200,9 @@ async fn run(arguments: Arguments) -> Result<bool, String> {
             println!("NOT THERE {}", task.name);
             left_out.push(task.name);
         }
+    }
+    if pairs.is_empty() {
+        return Err(nothing_runs(&arguments, &left_out));
     }
     let mut again = Vec::new();
     for pair in pairs {
