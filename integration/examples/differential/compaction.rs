@@ -11,10 +11,6 @@ mod read;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use kafka_protocol::messages::IncrementalAlterConfigsRequest;
-use kafka_protocol::messages::incremental_alter_configs_request::{
-    AlterConfigsResource, AlterableConfig,
-};
 use ratel_integration::Random;
 use ratel_integration::differential::Facts;
 
@@ -119,18 +115,7 @@ async fn calm(log: &mut Log, is_good: impl Fn(&Left) -> bool, long_ms: u64) {
 }
 
 async fn configure(world: &World, name: &str, value: &str) {
-    let mut client = world.connect().await;
-    let entry = AlterableConfig::default()
-        .with_name(name.to_owned().into())
-        .with_value(Some(value.to_owned().into()));
-    let resource = AlterConfigsResource::default()
-        .with_resource_type(TOPIC)
-        .with_resource_name(world.name("t").into())
-        .with_configs(vec![entry]);
-    let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
-    let altered = client.send(1, &request).await;
-    let refused = altered.responses.iter().find(|one| one.error_code != 0);
-    assert!(refused.is_none(), "{name}={value} is refused: {refused:?}");
+    world.alter(TOPIC, "t", &[(name, value)]).await;
 }
 
 async fn read_back(world: &World, log: &mut Log, step: &str) {

@@ -21,7 +21,7 @@ use kafka_protocol::messages::{
     IncrementalAlterConfigsRequest, InitProducerIdRequest, ListOffsetsRequest, ProduceRequest,
     ShareGroupHeartbeatRequest, ShareGroupHeartbeatResponse, TopicName,
 };
-use kafka_protocol::protocol::{Request, StrBytes};
+use kafka_protocol::protocol::Request;
 use ratel_integration::RawClient;
 use ratel_integration::differential::Facts;
 use ratel_integration::differential::wire::Names;
@@ -388,18 +388,17 @@ impl World {
         panic!("nothing can be produced");
     }
 
-    /// Set a group's configs, and wait until the server has them.
-    pub async fn configure(&self, group: &str, configs: &[(&str, &str)]) {
+    /// Alter configs of a resource of this type.
+    pub async fn alter(&self, resource_type: i8, name: &str, configs: &[(&str, &str)]) {
         let mut client = self.connect().await;
-        let name: StrBytes = self.name(group).into();
         let entries = configs.iter().map(|(key, value)| {
             AlterableConfig::default()
                 .with_name((*key).to_owned().into())
                 .with_value(Some((*value).to_owned().into()))
         });
         let resource = AlterConfigsResource::default()
-            .with_resource_type(GROUP)
-            .with_resource_name(name.clone())
+            .with_resource_type(resource_type)
+            .with_resource_name(self.name(name).into())
             .with_configs(entries.collect());
         let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
         let altered = client.send(1, &request).await;
@@ -410,9 +409,15 @@ impl World {
                 .all(|answer| answer.error_code == 0),
             "{configs:?} are refused: {altered:?}"
         );
+    }
+
+    /// Set a group's configs, and wait until the server has them.
+    pub async fn configure(&self, group: &str, configs: &[(&str, &str)]) {
+        self.alter(GROUP, group, configs).await;
+        let mut client = self.connect().await;
         let resource = DescribeConfigsResource::default()
             .with_resource_type(GROUP)
-            .with_resource_name(name);
+            .with_resource_name(self.name(group).into());
         let request = DescribeConfigsRequest::default().with_resources(vec![resource]);
         for _ in 0..PATIENCE {
             let described = client.send(4, &request).await;
