@@ -85,16 +85,13 @@ async fn begin(world: &mut World, mix: Mix, seed: u64, configs: &[(&str, &str)])
 /// Let everything be cleaned, wait until nothing changes any more, and stop it again.
 async fn clean(world: &World, log: &mut Log) {
     pause(CHECKPOINT_MS).await;
+    // Read now: a cleaner may be done before the next look.
+    let before = log.read_all().await;
     configure(world, "min.cleanable.dirty.ratio", "0").await;
-    settle(log).await;
+    calm(log, |now| *now != before, CALM_MS).await;
     configure(world, "min.cleanable.dirty.ratio", "1").await;
     // A cleaner may just have looked at what was before.
     pause(1000).await;
-}
-
-async fn settle(log: &mut Log) {
-    let before = log.read_all().await;
-    calm(log, |now| *now != before, CALM_MS).await;
 }
 
 /// Wait until the log is as it should be, and nothing has changed for so long.
