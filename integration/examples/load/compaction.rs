@@ -13,12 +13,10 @@ use kafka_protocol::messages::incremental_alter_configs_request::{
 };
 use ratel_integration::RawClient;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{BaseRecord, Producer};
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::{Arguments, Fault, payload, producer, rate};
+use crate::{Arguments, Fault, finish, keyless, payload, producer, rate, send};
 
 /// A resource of type topic.
 const TOPIC: i8 = 2;
@@ -46,21 +44,13 @@ pub fn fill(arguments: &Arguments) -> Result<Value, Fault> {
         let key = format!("key-{:012}", number.wrapping_mul(STEP) % keys);
         let from = (number as usize).wrapping_mul(31) % bytes_max.max(1);
         let value = &text[from..from + usize::try_from(bytes)?];
-        let mut record = BaseRecord::with_opaque_to(arguments.topic(), Box::new(began))
-            .key(&key)
-            .payload(value);
-        while let Err((error, back)) = producer.send(record) {
-            let KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) = error else {
-                return Err(error.into());
-            };
-            record = back;
-            producer.poll(Duration::from_millis(1));
-        }
+        let record = keyless(arguments.topic(), value, began).key(&key);
+        send(&producer, record)?;
         if number % 256 == 0 {
             producer.poll(Duration::ZERO);
         }
     }
-    producer.flush(Duration::from_secs(180))?;
+    finish(&producer, Duration::from_secs(180))?;
     Ok(rate(records, bytes, began.elapsed()))
 }
 

@@ -164,15 +164,20 @@ fn producer(arguments: &Arguments, latencies: bool) -> Result<BaseProducer<Deliv
         .create_with_context(context)?)
 }
 
+/// A record without a key.
+fn keyless<'a>(
+    topic: &'a str,
+    payload: &'a [u8],
+    due: Instant,
+) -> BaseRecord<'a, str, [u8], Box<Instant>> {
+    BaseRecord::with_opaque_to(topic, Box::new(due)).payload(payload)
+}
+
 /// Send, waiting for room where the queue is full.
 fn send(
     producer: &BaseProducer<Deliveries>,
-    topic: &str,
-    payload: &[u8],
-    due: Instant,
+    mut record: BaseRecord<'_, str, [u8], Box<Instant>>,
 ) -> Result<(), Fault> {
-    let mut record =
-        BaseRecord::<(), [u8], _>::with_opaque_to(topic, Box::new(due)).payload(payload);
     loop {
         match producer.send(record) {
             Ok(()) => return Ok(()),
@@ -182,6 +187,15 @@ fn send(
             }
             Err((error, _)) => return Err(error.into()),
         }
+    }
+}
+
+/// Wait until all is delivered.
+fn finish(producer: &BaseProducer<Deliveries>, patience: Duration) -> Result<(), Fault> {
+    producer.flush(patience)?;
+    match producer.context().failed.load(Ordering::Relaxed) {
+        0 => Ok(()),
+        failed => Err(format!("{failed} records were not delivered").into()),
     }
 }
 
@@ -199,17 +213,16 @@ fn create(arguments: &Arguments) -> Result<Value, Fault> {
 }
 
 /// One producer's share of the records.
-fn produce_part(arguments: &Arguments, records: u64, payload: &[u8]) -> Result<u64, Fault> {
+fn produce_part(arguments: &Arguments, records: u64, payload: &[u8]) -> Result<(), Fault> {
     let producer = producer(arguments, false)?;
     let began = Instant::now();
     for record in 0..records {
-        send(&producer, arguments.topic(), payload, began)?;
+        send(&producer, keyless(arguments.topic(), payload, began))?;
         if record % 256 == 0 {
             producer.poll(Duration::ZERO);
         }
     }
-    producer.flush(Duration::from_secs(180))?;
-    Ok(producer.context().failed.load(Ordering::Relaxed))
+    finish(&producer, Duration::from_secs(180))
 }
 
 fn produce(arguments: &Arguments) -> Result<Value, Fault> {
@@ -220,7 +233,7 @@ fn produce(arguments: &Arguments) -> Result<Value, Fault> {
     let producers = arguments.number("producers", 1)?.max(1);
     let payload = payload(usize::try_from(bytes)?);
     let began = Instant::now();
-    let failed = thread::scope(|scope| {
+    thread::scope(|scope| {
         let parts: Vec<_> = (0..producers)
             .map(|_| {
                 scope.spawn(|| {
@@ -231,12 +244,8 @@ fn produce(arguments: &Arguments) -> Result<Value, Fault> {
             .collect();
         parts
             .into_iter()
-            .map(|part| part.join().expect("a producer does not panic"))
-            .sum::<Result<u64, String>>()
+            .try_for_each(|part| part.join().expect("a producer does not panic"))
     })?;
-    if failed > 0 {
-        return Err(format!("{failed} records were not delivered").into());
-    }
     Ok(rate(
         records / producers * producers,
         bytes,
@@ -341,14 +350,10 @@ fn produce_at_rate(
     let producer = producer(arguments, false)?;
     for record in 0..total {
         let due = wait_until_due(epoch, rate, record);
-        send(&producer, arguments.topic(), &payload, due)?;
+        send(&producer, keyless(arguments.topic(), &payload, due))?;
         producer.poll(Duration::ZERO);
     }
-    producer.flush(Duration::from_secs(60))?;
-    match producer.context().failed.load(Ordering::Relaxed) {
-        0 => Ok(()),
-        failed => Err(format!("{failed} records were not delivered").into()),
-    }
+    finish(&producer, Duration::from_secs(60))
 }
 
 fn latency(arguments: &Arguments) -> Result<Value, Fault> {
@@ -394,7 +399,7 @@ fn latency(arguments: &Arguments) -> Result<Value, Fault> {
             let due = wait_until_due(epoch, rate, record);
             let due_us = due.duration_since(epoch).as_micros() as u64;
             payload[..8].copy_from_slice(&due_us.to_be_bytes());
-            send(&producer, arguments.topic(), &payload, due)?;
+            send(&producer, keyless(arguments.topic(), &payload, due))?;
         }
         producer.flush(Duration::from_secs(60))?;
         done.store(true, Ordering::Relaxed);
