@@ -4,6 +4,7 @@ import statistics
 import time
 from pathlib import Path
 
+from rows import rows, turns
 from servers import Kafka, Ratel
 
 CODECS = ("none", "lz4", "zstd")
@@ -106,23 +107,15 @@ def line(row):
     return f"{row['cell']}: " + ", ".join(words)
 
 
-def compactions(bench):
-    """MB of log a second, CPU and the peak of memory, by codec and server."""
+def compactions(bench, end):
+    """MB of log a second, CPU and the peak of memory, by codec and server. None begins after
+    `end`."""
     options = bench.options
     keys = KEYS_QUICK if options.quick else KEYS
     servers = [Ratel(options.ratel, options.work, SETTINGS),
                Kafka(options.kafka, options.work, SETTINGS)]
-    rows = []
-    for codec in CODECS:
-        row = {"cell": f"compaction of {keys} keys, {codec}", "runs": {}}
-        try:
-            for _ in range(options.rounds):
-                for server in servers:
-                    run = clean(bench, server, codec, keys)
-                    row["runs"].setdefault(server.name, []).append(run)
-        except RuntimeError as failed:
-            print(f"not measured: {row['cell']}: {failed}", flush=True)
-            continue
-        rows.append(row)
-        print(line(row), flush=True)
-    return rows
+    cells = [(f"compaction of {keys} keys, {codec}", codec) for codec in CODECS]
+
+    def runs(codec):
+        return turns(options.rounds, servers, lambda server: clean(bench, server, codec, keys))
+    return rows(cells, runs, line, end)

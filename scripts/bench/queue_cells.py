@@ -6,6 +6,7 @@ are a million records and more behind what it leases."""
 import time
 
 import queue_report
+from rows import rows, turns
 
 # Topic: partitions, records of 100 bytes, records in a batch. A batch of 100 records is what
 # Java's producer sends by default (16 KiB); one of 10,000 what librdkafka sends when it is in a
@@ -86,26 +87,10 @@ class QueueBench:
         return found
 
     def rows(self, cells, run, line):
-        rows = []
-        for name, *arguments in cells:
-            if time.monotonic() > self.end:
-                print(f"not measured, the time is over: {name}", flush=True)
-                continue
-            try:
-                row = {"cell": name, "runs": self.turns(run, arguments)}
-            except RuntimeError as failed:
-                print(f"not measured: {name}: {failed}", flush=True)
-                continue
-            rows.append(row)
-            print(line(row), flush=True)
-        return rows
-
-    def turns(self, run, arguments):
-        runs = {}
-        for _ in range(self.bench.options.queue_rounds):
-            for server in self.bench.both:
-                runs.setdefault(server.name, []).append(run(server, *arguments))
-        return runs
+        def runs(*arguments):
+            return turns(self.bench.options.queue_rounds, self.bench.both,
+                         lambda server: run(server, *arguments))
+        return rows(cells, runs, line, self.end)
 
     def memory(self):
         """How much memory leases take: one member that keeps as many as the server lets it, in

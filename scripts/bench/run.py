@@ -191,7 +191,7 @@ class Bench:
                 server.stop(9)
         if queue and not self.options.quick:
             queue["memory"] = dict(QueueBench(self).memory())
-        compacted = compactions(self) if with_compaction else None
+        compacted = compactions(self, end) if with_compaction else None
         large = {} if self.options.quick or only else dict(self.restart(self.options.gigabytes))
         limits = Path(self.options.work, "limits.txt")
         floor = limits.read_text() if limits.exists() else ""
