@@ -173,10 +173,10 @@ class Bench:
                       ("1KiB x 16 acks=all", "latency 1000/s acks=all")] or wanted[:2]
         start = dict(self.ready())
         end = time.monotonic() + 60 * self.options.minutes
-        for server in self.both:
-            server.fresh()
-            server.start()
         try:
+            for server in self.both:
+                server.fresh()
+                server.start()
             if wanted:
                 self.warm(5 if self.options.quick else 30)
             for name, partitions, configs, steps in wanted:

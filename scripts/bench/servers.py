@@ -77,6 +77,7 @@ class Server:
             if self.process.poll() is not None:
                 raise RuntimeError(f"{self.name} ended at start: see {self.home / 'log'}")
             if time.monotonic() - began > timeout_s:
+                self.stop(signal.SIGKILL)
                 raise RuntimeError(f"{self.name} did not answer within {timeout_s} s")
             time.sleep(0.002)
         return time.monotonic() - began
