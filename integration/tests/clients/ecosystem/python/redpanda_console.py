@@ -76,9 +76,14 @@ def records():
             "topicNames": [topic], "useTransactions": transaction, "compressionType": 0,
             "records": rows})
     # In a transaction ends each partition with a marker, which is written a moment later.
-    time.sleep(1)
-    partitions = ask(f"topics/{topic}/partitions")["partitions"]
-    expect("ends", [row["waterMarkHigh"] for row in partitions], [21, 21])
+    deadline = time.monotonic() + 30
+    while True:
+        partitions = ask(f"topics/{topic}/partitions")["partitions"]
+        ends = [row["waterMarkHigh"] for row in partitions]
+        if ends == [21, 21] or time.monotonic() > deadline:
+            break
+        time.sleep(0.1)
+    expect("ends", ends, [21, 21])
     expect("sizes", all(row["partitionLogDirs"][0]["size"] > 0 for row in partitions), True)
     both = [(partition, offset) for partition in (0, 1) for offset in range(20)]
     expect("messages from the beginning", messages(-2, 100), both)
