@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# kcl, franz-go's command line, through every call that it has. It is in no registry of packages: a
-# checkout belongs in .work/ecosystem/sources/kcl, else this is skipped. usage: kcl.sh HOST:PORT
+# kcl, franz-go's command line: what it shows of a server, and what it does with a topic. It is in
+# no registry of packages: a checkout belongs in .work/ecosystem/sources/kcl, else this is skipped.
+# usage: kcl.sh HOST:PORT
 . "$(dirname "$0")/words.sh"
 need go
 source_of kcl
