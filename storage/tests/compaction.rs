@@ -331,6 +331,35 @@ fn c_1_what_no_checkpoint_covers_is_left_alone() {
     written.check(&log);
 }
 
+/// Of two logs the one whose new part is the larger share, wherever it stands among them.
+#[test]
+fn c_1_the_filthiest_log_is_cleaned_first() {
+    for [clean_one, filthy] in [[0, 1], [1, 0]] {
+        let disk = MemoryDisk::new();
+        let engine = start(shared(&disk)).unwrap();
+        let mut random = Random(12);
+        let mut fill = |partition: i32, batches: usize| {
+            let id = partition_id(partition);
+            let log = engine.open(id, settings()).unwrap();
+            let mut written = Written::default();
+            for _ in 0..batches {
+                written.append(&log, &mut random).unwrap();
+            }
+            id
+        };
+        fill(clean_one, 40);
+        engine.upkeep(NOW_MS + MINUTE_MS);
+        assert!(clean(&engine, NOW_MS).unwrap().is_some());
+        // More of it is new than of the other in bytes, but not by its share.
+        let less = fill(clean_one, 30);
+        let more = fill(filthy, 15);
+        engine.upkeep(NOW_MS + 2 * MINUTE_MS);
+        let order = [(); 2].map(|()| clean(&engine, NOW_MS).unwrap().unwrap().partition);
+        assert_eq!(order, [more, less]);
+        assert_eq!(clean(&engine, NOW_MS).unwrap(), None);
+    }
+}
+
 #[test]
 fn a_full_map_ends_a_cleaning_early_and_the_next_goes_on() {
     let disk = MemoryDisk::new();
