@@ -84,6 +84,7 @@ pub(crate) fn map_keys(
 #[derive(Default)]
 struct Scratch {
     unpacker: Unpacker,
+    /// Never more than [`map::FETCH_KEYS`], however many records a batch has.
     found: Vec<(Option<Hash>, Offset)>,
 }
 
@@ -100,24 +101,25 @@ fn map_batch(
         return Ok(true);
     }
     let Scratch { unpacker, found } = scratch;
-    found.clear();
-    for record in raw::records(header, unpacker.unpack(batch)?) {
-        let record = record?;
-        let offset = Offset::new(header.base_offset).plus(i64::from(record.offset_delta));
-        if offset >= from {
+    let mut records = raw::records(header, unpacker.unpack(batch)?);
+    loop {
+        found.clear();
+        for record in records.by_ref().take(map::FETCH_KEYS) {
+            let record = record?;
+            let offset = Offset::new(header.base_offset).plus(i64::from(record.offset_delta));
             found.push((record.key.map(|key| map.hash(key)), offset));
         }
-    }
-    for found in found.chunks(map::FETCH_KEYS) {
+        if found.is_empty() {
+            return Ok(true);
+        }
         map.fetch(found.iter().filter_map(|(hash, _)| *hash));
-        for (hash, offset) in found {
+        for (hash, offset) in found.iter().filter(|(_, offset)| *offset >= from) {
             if hash.is_some_and(|hash| !map.put(hash, *offset)) {
                 return Ok(false);
             }
             *mapped = (*mapped).max(*offset);
         }
     }
-    Ok(true)
 }
 
 #[cfg(test)]

@@ -55,11 +55,13 @@ pub(crate) struct Rules<'a> {
 pub(crate) struct Scratch {
     unpacker: Unpacker,
     packer: Packer,
+    /// Never more than [`FETCH_KEYS`], however many records a batch has.
     hashes: Vec<Option<Hash>>,
     body: Vec<u8>,
 }
 
 /// Records that stay, and what they say together.
+#[derive(Default)]
 struct Kept<'a> {
     records: Vec<raw::Raw<'a>>,
     has_tombstone: bool,
@@ -116,42 +118,46 @@ impl Rules<'_> {
     }
 
     /// The records that stay: the last of each key, tombstones until their horizon (C-2, C-3).
+    /// Those that go take no memory: a batch may unfold to millions.
     fn keep<'a>(
         &self,
         header: &BatchHeader,
-        records: raw::Raws<'a>,
+        mut records: raw::Raws<'a>,
         is_past: bool,
         hashes: &mut Vec<Option<Hash>>,
     ) -> Result<Kept<'a>, StorageError> {
         let base = Offset::new(header.base_offset);
-        let mut all: Vec<_> = records.collect::<Result<_, _>>()?;
-        hashes.clear();
-        hashes.extend(
-            all.iter()
-                .map(|record| record.key.map(|key| self.map.hash(key))),
-        );
-        let mut has_tombstone = false;
-        let mut at = 0;
-        all.retain(|record| {
-            if at % FETCH_KEYS == 0 {
-                let next = hashes[at..].iter().take(FETCH_KEYS);
-                self.map.fetch(next.flatten().copied());
+        let mut kept = Kept::default();
+        let all = &mut kept.records;
+        loop {
+            let from = all.len();
+            for record in records.by_ref().take(FETCH_KEYS) {
+                all.push(record?);
             }
-            let hash = hashes[at];
-            at += 1;
-            let offset = base.plus(i64::from(record.offset_delta));
-            let stays = offset > self.mapped
-                || hash.is_some_and(|hash| {
-                    self.map.get(hash).is_none_or(|last| offset >= last)
-                        && (record.has_value || !is_past)
-                });
-            has_tombstone |= stays && !record.has_value;
-            stays
-        });
-        Ok(Kept {
-            records: all,
-            has_tombstone,
-        })
+            if all.len() == from {
+                return Ok(kept);
+            }
+            hashes.clear();
+            let keys = all[from..].iter().map(|record| record.key);
+            hashes.extend(keys.map(|key| key.map(|key| self.map.hash(key))));
+            self.map.fetch(hashes.iter().flatten().copied());
+            let mut end = from;
+            for (at, hash) in (from..).zip(&*hashes) {
+                let record = all[at];
+                let offset = base.plus(i64::from(record.offset_delta));
+                let stays = offset > self.mapped
+                    || hash.is_some_and(|hash| {
+                        self.map.get(hash).is_none_or(|last| offset >= last)
+                            && (record.has_value || !is_past)
+                    });
+                if stays {
+                    kept.has_tombstone |= !record.has_value;
+                    all[end] = record;
+                    end += 1;
+                }
+            }
+            all.truncate(end);
+        }
     }
 
     /// Nothing, or the bare header if the producer's sequence is known from it (C-2).
@@ -247,4 +253,37 @@ pub(crate) fn filler(base: Offset, end: Offset, leader_epoch: i32) -> Result<Bat
         count: 0,
     };
     finish(header, &[])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::BatchBuilder;
+
+    /// A compressed batch of a MiB may hold millions.
+    #[test]
+    fn records_that_go_take_no_memory() {
+        let mut builder = BatchBuilder::new(0);
+        (0..10_000).for_each(|_| builder.record(Some(b"k"), Some(b"v")));
+        let batch = builder.build().unwrap();
+        let last = batch.header().last_offset_delta;
+        let mut map = KeyMap::new(1000, 10, Offset::ZERO);
+        assert!(map.put(map.hash(b"k"), Offset::new(i64::from(last))));
+        let rules = Rules {
+            map: &map,
+            mapped: Offset::new(i64::from(last)),
+            producers: &HashMap::new(),
+            now_ms: 0,
+            delete_retention_ms: 0,
+        };
+        let (packed, mut hashes) = (batch.packed_records(), Vec::new());
+        let records = raw::records(batch.header(), &packed);
+        let kept = rules.keep(batch.header(), records, false, &mut hashes);
+        let kept = kept.unwrap().records;
+        assert_eq!((kept.len(), kept[0].offset_delta), (1, last));
+        let memory = kept.capacity().max(hashes.capacity());
+        assert!(memory <= 2 * FETCH_KEYS, "{memory}");
+    }
 }

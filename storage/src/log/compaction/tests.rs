@@ -528,3 +528,21 @@ fn hostile_records_end_a_cleaning_with_an_error() {
     log.append(&finish(header, &good.bytes()[HEADER_BYTES..]).unwrap());
     log.clean(&Run::plain(1, &HashMap::new())).unwrap_err();
 }
+
+/// A compressed batch of a MiB may hold millions of records, all of one key.
+#[test]
+fn the_keys_of_a_batch_are_noted_some_at_a_time() {
+    let mut log = Sealed::new();
+    let all: Vec<_> = one(1, Some(1)).into_iter().cycle().take(10_000).collect();
+    log.append(&batch(&all, 4, None, 5));
+    let from = Offset::new(70);
+    let (mut map, mut scratch) = (KeyMap::new(1000, 10, from), Scratch::default());
+    let mut mapped = from.plus(-1);
+    let batch = &log.batches()[0];
+    assert!(map_batch(&mut map, batch, from, &mut mapped, &mut scratch).unwrap());
+    let last = Offset::new(9_999);
+    assert_eq!(mapped, last);
+    assert_eq!(map.get(map.hash(&key(1))), Some(last));
+    let memory = scratch.found.capacity();
+    assert!(memory <= 2 * map::FETCH_KEYS, "{memory}");
+}
