@@ -310,7 +310,7 @@ impl Engine for LocalEngine {
         if let Some((_, partition)) = self.shared.partitions.remove(&id) {
             partition.mark_deleted();
             // Who writes into the directory ends first: it is about to be removed. A cleaning
-            // notices within a batch.
+            // notices soon (`compaction::Meter`).
             let _no_cleaning = lock(&partition.cleaning);
             let _no_upkeep = lock(&partition.start_mover);
             // As does an append.

@@ -37,7 +37,7 @@ pub(crate) struct LocalPartition {
     pub(super) writer: Mutex<Writer>,
     state: Mutex<State>,
     /// Held while the start moves, indexes are written, the log is synced outside of a round, or
-    /// segments are replaced: whatever upkeep does in the directory, which a deletion waits for.
+    /// segments are replaced: whatever upkeep writes there, which a deletion waits for.
     pub(super) start_mover: Mutex<()>,
     /// Held while the log is cleaned.
     pub(super) cleaning: Mutex<()>,
