@@ -1,9 +1,9 @@
 //! The last offset of each key, in bounded memory.
 //!
 //! A key is known by 88 bits of a hash under secret keys of its own: who writes the records cannot
-//! find two keys that are taken for one, and of as many as fit into 128 MiB, two are by chance
-//! once in 10^13 cleanings. So a key takes 16 bytes, of which four lie in one line of the
-//! processor's cache.
+//! find two keys that are taken for one. Of as many as fit into 128 MiB, two are by chance once in
+//! 10^13 cleanings; one of 10^9 that were cleaned before is taken for one of these once in 10^10.
+//! So a key takes 16 bytes, of which four lie in one line of the processor's cache.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
