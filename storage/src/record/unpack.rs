@@ -35,25 +35,27 @@ impl Unpacker {
         if codec == 0 {
             return Ok(packed);
         }
-        self.buffer.clear();
+        self.buffer.truncate(KEPT_BYTES_MAX);
         self.buffer.shrink_to(KEPT_BYTES_MAX);
-        if codec == 4 {
-            self.unpack_zstd(packed)?;
+        let filled = if codec == 4 {
+            self.unpack_zstd(packed)?
         } else {
+            self.buffer.clear();
             unpacker(batch)?
                 .take(UNPACKED_BYTES_MAX as u64 + 1)
                 .read_to_end(&mut self.buffer)
-                .map_err(|_| MALFORMED)?;
-        }
-        if self.buffer.len() > UNPACKED_BYTES_MAX {
+                .map_err(|_| MALFORMED)?
+        };
+        if filled > UNPACKED_BYTES_MAX {
             return Err(TOO_LARGE);
         }
-        Ok(&self.buffer)
+        Ok(&self.buffer[..filled])
     }
 
     /// Frames up to the end of `packed`, as the library's own reader takes them: the last may be
-    /// cut short, and then what is missing is missed by who reads the records.
-    fn unpack_zstd(&mut self, packed: &[u8]) -> Result<(), StorageError> {
+    /// cut short, and then what is missing is missed by who reads the records. Gives how much of
+    /// the buffer they fill; what lies behind is of earlier batches, and is not cleared for each.
+    fn unpack_zstd(&mut self, packed: &[u8]) -> Result<usize, StorageError> {
         let decoder = match &mut self.zstd {
             Some(decoder) => decoder,
             None => {
@@ -86,11 +88,9 @@ impl Unpacker {
             filled += made;
             // With room left and nothing more to read, all that there is has come.
             if made < left && (input.pos() == packed.len() || (made == 0 && input.pos() == read)) {
-                break;
+                return Ok(filled);
             }
         }
-        self.buffer.truncate(filled);
-        Ok(())
     }
 }
 
