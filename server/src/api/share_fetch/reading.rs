@@ -352,6 +352,10 @@ impl<'a> Reading<'a> {
         };
         for batch in records.batches().take(SHAPE_BATCHES) {
             let batch = batch.map_err(|refused| error::code(&refused))?;
+            if batch.first() >= end {
+                shape.to = end;
+                break;
+            }
             shape.to = batch.last().plus(1);
             // Neither markers nor, for read_committed, what was aborted is for anybody.
             if !batch.header.is_control() && !is_aborted(&batch, &read.aborted) {
@@ -383,10 +387,7 @@ impl<'a> Reading<'a> {
         if aborted.is_empty() {
             return Ok(None);
         }
-        let (mut kept, mut gaps) = (Vec::new(), Vec::new());
-        for range in leased {
-            self.sift(source, *range, &mut kept, &mut gaps).await?;
-        }
+        let (kept, gaps) = self.sift(source, leased).await?;
         if !gaps.is_empty() {
             let gap = |(first, last)| AcknowledgeBatch {
                 first,
@@ -404,47 +405,58 @@ impl<'a> Reading<'a> {
         Ok(Some(kept))
     }
 
-    /// What of a range is in the log and was not aborted, and what else there is of it.
+    /// What of some leases is in the log and was not aborted, and what else there is of them. One
+    /// walk through the log, however many leases lie in it.
     async fn sift(
         &self,
         source: &Source,
-        range: Acquired,
-        kept: &mut Vec<Acquired>,
-        gaps: &mut Vec<(Offset, Offset)>,
-    ) -> Result<(), ErrorCode> {
-        let end = range.last.plus(1);
-        let mut from = range.first;
-        while from < end {
-            let Some(shape) = self.shape(source, from, end).await? else {
-                // The log's start has passed it: delivering it finds that out.
-                kept.push(Acquired {
-                    first: from,
-                    ..range
-                });
-                return Ok(());
-            };
-            for span in shape.batches {
-                let (first, last) = (span.first.max(from), span.last.min(range.last));
-                if first > range.last {
-                    break;
+        leased: &[Acquired],
+    ) -> Result<(Vec<Acquired>, Vec<(Offset, Offset)>), ErrorCode> {
+        let (mut kept, mut gaps) = (Vec::new(), Vec::new());
+        let end = leased.last().map_or(Offset::ZERO, |last| last.last.plus(1));
+        let mut shape = Shape {
+            from: Offset::ZERO,
+            to: Offset::ZERO,
+            batches: Vec::new(),
+        };
+        for range in leased {
+            let mut from = range.first;
+            while from <= range.last {
+                if from >= shape.to {
+                    let Some(next) = self.shape(source, from, end).await? else {
+                        // The log's start has passed it: delivering it finds that out.
+                        kept.push(Acquired {
+                            first: from,
+                            ..*range
+                        });
+                        break;
+                    };
+                    shape = next;
                 }
-                if from < first {
-                    gaps.push((from, first.plus(-1)));
+                let passed = shape.batches.partition_point(|span| span.last < from);
+                for span in &shape.batches[passed..] {
+                    let (first, last) = (span.first.max(from), span.last.min(range.last));
+                    if first > range.last {
+                        break;
+                    }
+                    if from < first {
+                        gaps.push((from, first.plus(-1)));
+                    }
+                    kept.push(Acquired {
+                        first,
+                        last,
+                        ..*range
+                    });
+                    from = last.plus(1);
                 }
-                kept.push(Acquired {
-                    first,
-                    last,
-                    ..range
-                });
-                from = last.plus(1);
-            }
-            let to = shape.to.min(end);
-            if from < to {
-                gaps.push((from, to.plus(-1)));
-                from = to;
+                let to = shape.to.min(range.last.plus(1));
+                if from < to {
+                    gaps.push((from, to.plus(-1)));
+                    from = to;
+                }
             }
         }
-        Ok(())
+        Ok((kept, gaps))
     }
 
     /// Put the records of leases into a line, as far as the limits go; the rest is given back.

@@ -240,6 +240,43 @@ async fn read_committed_leases_what_is_stable_and_was_not_aborted() {
     assert_eq!(acquired(&leased), [(0, vec![(5, 5, 1)])]);
 }
 
+/// All that a member leases until there is nothing more.
+async fn leased_by(rig: &Rig, member: &str) -> Vec<Range> {
+    let mut all = Vec::new();
+    for epoch in 0.. {
+        let indexes: &[i32] = if epoch == 0 { &[0] } else { &[] };
+        let request = of(rig.fetch(epoch, indexes), member).with_max_records(2000);
+        let leased = acquired(&rig.send(&request).await);
+        if leased.is_empty() {
+            break;
+        }
+        all.extend(leased.into_iter().flat_map(|(_, ranges)| ranges));
+    }
+    all
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_many_small_transactions_each_lease_is_looked_at_again() {
+    let rig = Rig::new(1).await;
+    rig.isolate("read_uncommitted");
+    let log = rig.bench.broker.partition(&rig.topic, 0).unwrap();
+    // With their markers, more batches than a queue is told of at once.
+    let pairs = 400;
+    for _ in 0..pairs {
+        for outcome in [Outcome::Commit, Outcome::Abort] {
+            transactions::write(&log, 7, &["x"]).await;
+            transactions::end(&log, 7, outcome).await;
+        }
+    }
+    let single = |at: i64, count: i16| (at, at, count);
+    let every: Vec<_> = (0..2 * pairs).map(|n| single(2 * n, 1)).collect();
+    assert_eq!(leased_by(&rig, "m").await, every);
+    rig.send(&rig.fetch(-1, &[])).await;
+    rig.isolate("read_committed");
+    let committed: Vec<_> = (0..pairs).map(|n| single(4 * n, 2)).collect();
+    assert_eq!(leased_by(&rig, "n").await, committed);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_a_group_holds_when_it_begins_to_read_committed_records_is_looked_at_again() {
     let (rig, log, ranges) = leased_of_transactions("read_uncommitted").await;
