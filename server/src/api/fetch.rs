@@ -230,14 +230,10 @@ fn lines(
         let Some(outcome) = entry.outcome.take() else {
             continue;
         };
+        let end = outcome.as_ref().ok().map(|read| read.offsets.below(bound));
         let line = Line::new(entry, outcome);
-        let [high_watermark, stable, _] = line.offsets;
-        let end = match bound {
-            Bound::Stable => stable,
-            _ => high_watermark,
-        };
         // Also when the limits left no room for what is there.
-        if line.code != 0 || entry.armed.is_none() || entry.from < end {
+        if line.code != 0 || entry.armed.is_none() || end.is_some_and(|end| entry.from < end) {
             again.push(*place);
         }
         if let Some(records) = &line.records {

@@ -107,13 +107,7 @@ async fn list(
         leader_epoch,
     };
     match asked.timestamp {
-        LATEST => {
-            let latest = match bound {
-                Bound::Stable => offsets.stable,
-                _ => offsets.high_watermark,
-            };
-            Ok(Some(untimed(latest, offsets.leader_epoch)))
-        }
+        LATEST => Ok(Some(untimed(offsets.below(bound), offsets.leader_epoch))),
         // Without tiers, all of the log is local.
         EARLIEST | EARLIEST_LOCAL => Ok(Some(untimed(
             offsets.start,
