@@ -31,6 +31,16 @@ pub(super) enum Farewell<'a> {
     Return(&'a Arc<str>, &'a Join),
 }
 
+impl Farewell<'_> {
+    /// Whether it is this member's.
+    fn is_of(&self, id: &Arc<str>) -> bool {
+        match self {
+            Self::Leave(gone) => gone.contains(id),
+            Self::Return(back, _) => *back == id,
+        }
+    }
+}
+
 impl GroupMachine {
     /// The members of the classic group that a consumer group becomes with a farewell; none if it
     /// stays what it is.
@@ -43,15 +53,23 @@ impl GroupMachine {
             MigrationPolicy::Bidirectional | MigrationPolicy::Downgrade => {}
             MigrationPolicy::Upgrade | MigrationPolicy::Disabled => return None,
         }
+        // One that speaks the new protocol and stays keeps the kind of the group. Groups of a
+        // thousand lose their members one by one: none is copied before that is known.
+        let mut staying = consumer
+            .members
+            .iter()
+            .filter(|(id, _)| !farewell.is_of(id));
+        if staying.any(|(_, member)| member.metadata.classic.is_none()) {
+            return None;
+        }
         let mut members = Members::default();
         for (id, member) in &consumer.members {
             match farewell {
-                Farewell::Leave(gone) if gone.contains(id) => {}
                 Farewell::Return(back, join) if *back == id => {
                     members.insert(returning(id, member, join));
                 }
-                // One that speaks the new protocol stays, and with it the kind of the group.
-                Farewell::Leave(_) | Farewell::Return(..) => members.insert(staying(id, member)?),
+                Farewell::Leave(gone) if gone.contains(id) => {}
+                Farewell::Leave(_) | Farewell::Return(..) => members.insert(carried(id, member)?),
             }
         }
         if members.is_empty() || members.len() > self.limits.members_max {
@@ -163,7 +181,7 @@ impl Consumer {
 }
 
 /// A member as it is in the classic group, if it speaks that protocol.
-fn staying(id: &Arc<str>, member: &Member) -> Option<members::Member> {
+fn carried(id: &Arc<str>, member: &Member) -> Option<members::Member> {
     let metadata = &member.metadata;
     let classic = metadata.classic.as_ref()?;
     Some(members::Member {
