@@ -105,6 +105,8 @@ pub struct Key {
     pub range: (i64, i64),
     /// The only words it takes; empty when any will do.
     pub words: &'static [&'static str],
+    /// Whether these may be in capitals.
+    pub any_case: bool,
     /// Where it may be altered at run time.
     pub scope: Scope,
     /// Whether the server acts on it.
@@ -151,6 +153,8 @@ impl Key {
     /// What is wrong with the value, as the end of a sentence that begins with `name=value`.
     pub fn write(&self, config: &mut Config, text: &str) -> Result<(), String> {
         let text = text.trim();
+        let lower = self.any_case.then(|| text.to_ascii_lowercase());
+        let text = lower.as_deref().unwrap_or(text);
         self.check(text)?;
         match &self.access {
             Access::Field { write, .. } => write(config, text),
@@ -256,6 +260,12 @@ impl Key {
 
     pub(super) const fn words(mut self, words: &'static [&'static str]) -> Self {
         self.words = words;
+        self
+    }
+
+    /// Its words, which are written in small letters here, may be in capitals.
+    pub(super) const fn any_case(mut self) -> Self {
+        self.any_case = true;
         self
     }
 

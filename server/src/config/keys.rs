@@ -43,6 +43,7 @@ macro_rules! keys {
                 kind: <$type as Setting>::KIND,
                 range: <$type as Setting>::RANGE,
                 words: &[],
+                any_case: false,
                 scope: Scope::ReadOnly,
                 meaning: Meaning::Acts,
                 ours: false,
@@ -230,7 +231,7 @@ keys! {
     /// groups as members of the other protocol come and go.
     group_consumer_migration_policy: MigrationPolicy = MigrationPolicy::Bidirectional,
         "group.consumer.migration.policy",
-        words(&["bidirectional", "upgrade", "downgrade", "disabled"]);
+        words(&["bidirectional", "upgrade", "downgrade", "disabled"]), any_case();
     /// How often all topics are held against the regular expressions of consumer groups, in
     /// milliseconds. Topics that come or go are noticed within a second.
     group_consumer_regex_refresh_interval_ms: i64 = 600_000,

@@ -18,6 +18,7 @@ const fn shown(name: &'static str, kind: Kind, default: &'static str, doc: &'sta
         kind,
         range: (i64::MIN, i64::MAX),
         words: &[],
+        any_case: false,
         scope: Scope::ReadOnly,
         meaning: Meaning::Shown,
         ours: false,

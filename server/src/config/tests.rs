@@ -1,7 +1,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::{Config, ConfigError, Kind, Layer, Listener, Loaded, Scope, Source, key, keys, load};
+use super::{
+    Config, ConfigError, Kind, Layer, Listener, Loaded, MigrationPolicy, Scope, Source, key, keys,
+    load,
+};
 use ratel_storage::LogSettings;
 
 fn file(text: &str) -> Layer {
@@ -159,6 +162,25 @@ fn levels_and_lists_that_kafka_refuses_are_refused() {
         "compression.gzip.level=0",
         "compression.gzip.level=0 (server.properties:1) packs nothing; give 1 to 9, or -1 for the \
          library's own",
+    );
+}
+
+#[test]
+fn words_that_kafka_takes_in_capitals_are_taken_in_capitals() {
+    let loaded = loaded(&[file("group.consumer.migration.policy=Upgrade")]);
+    assert_eq!(
+        loaded.config.group_consumer_migration_policy,
+        MigrationPolicy::Upgrade
+    );
+    check_refused(
+        "group.consumer.migration.policy=both",
+        "group.consumer.migration.policy=both (server.properties:1) is not supported; give \
+         `bidirectional` or `upgrade` or `downgrade` or `disabled`",
+    );
+    check_refused(
+        "log.message.timestamp.type=createtime",
+        "log.message.timestamp.type=createtime (server.properties:1) is not supported; give \
+         `CreateTime` or `LogAppendTime`",
     );
 }
 
