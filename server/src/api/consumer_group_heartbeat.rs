@@ -169,7 +169,12 @@ fn refused(error: ErrorCode, why: Option<StrBytes>) -> ConsumerGroupHeartbeatRes
 
 fn sentence(error: ErrorCode) -> Option<&'static str> {
     Some(match error {
-        ErrorCode::GroupIdNotFound => "There is no consumer group of this name.",
+        ErrorCode::GroupIdNotFound => {
+            "There is no consumer group of this name. A classic group becomes one when a member \
+             joins, if group.consumer.migration.policy allows that, if its members are consumers \
+             whose assignor adds no bytes of its own, and if they are no more than \
+             group.consumer.max.size."
+        }
         ErrorCode::UnknownMemberId => "The group does not know this member: it must join anew.",
         ErrorCode::FencedMemberEpoch => {
             "The member's epoch is not the group's: it must give up its partitions and join anew."

@@ -1,8 +1,10 @@
-use ratel_protocol::messages::{GroupId, TopicName};
+use bytes::Bytes;
+use ratel_protocol::messages::join_group_request::JoinGroupRequestProtocol;
+use ratel_protocol::messages::{GroupId, JoinGroupRequest, TopicName};
 
 use super::super::testing::Bench;
 use super::*;
-use crate::config::Config;
+use crate::config::{Config, MigrationPolicy};
 
 fn join() -> ConsumerGroupHeartbeatRequest {
     ConsumerGroupHeartbeatRequest::default()
@@ -76,6 +78,30 @@ async fn h_1_a_request_that_makes_no_sense_is_invalid() {
         assert!(response.error_message.is_some());
         assert_eq!(response.member_id, None);
     }
+}
+
+#[tokio::test]
+async fn h_10_who_may_not_join_a_classic_group_hears_when_it_may() {
+    let config = Config {
+        group_initial_rebalance_delay_ms: 0,
+        group_consumer_migration_policy: MigrationPolicy::Disabled,
+        ..Config::default()
+    };
+    let bench = Bench::with_groups(config).await;
+    let protocol = JoinGroupRequestProtocol::default()
+        .with_name("range".into())
+        .with_metadata(Bytes::from_static(b"\0\0\0\0\0\x01\0\x01t\xff\xff\xff\xff"));
+    let classic = JoinGroupRequest::default()
+        .with_group_id(GroupId("g".into()))
+        .with_session_timeout_ms(45_000)
+        .with_rebalance_timeout_ms(60_000)
+        .with_protocol_type("consumer".into())
+        .with_protocols(vec![protocol]);
+    assert_eq!(bench.send(3, &classic).await.error_code, 0);
+    let refused = bench.send(1, &join()).await;
+    assert_eq!(refused.error_code, ErrorCode::GroupIdNotFound.code());
+    let why = refused.error_message.expect("a sentence");
+    assert!(why.contains("group.consumer.migration.policy"), "{why}");
 }
 
 #[tokio::test]
