@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ratel_protocol::ErrorCode;
 
 use super::downgrade::Farewell;
-use super::{AWAY, Consumer, ConsumerBeat, ConsumerHeartbeat, ConsumerRecord, MemberState};
+use super::{AWAY, Consumer, ConsumerBeat, ConsumerHeartbeat, ConsumerRecord, Member, MemberState};
 use crate::clock::Timestamp;
 use crate::coordinator::group::turn::Timer;
 use crate::coordinator::group::{GroupMachine, Kind, Leave, Reply, SessionTimeouts};
@@ -52,11 +52,7 @@ impl GroupMachine {
         member: &Arc<str>,
         out: &mut Effects<Self>,
     ) {
-        if let Ok(consumer) = self.consumer(id)
-            && consumer.members.contains_key(member)
-        {
-            self.consumer_remove(now, id, [member], out);
-        }
+        self.consumer_time_out(now, id, member, |_| true, out);
     }
 
     /// A member took too long to give up partitions (H-5).
@@ -67,9 +63,22 @@ impl GroupMachine {
         member: &Arc<str>,
         out: &mut Effects<Self>,
     ) {
+        let lets_go = |there: &Member| there.current().state == MemberState::Unrevoked;
+        self.consumer_time_out(now, id, member, lets_go, out);
+    }
+
+    /// A member's time is over: it is put out if it is there still, and `is_due`.
+    pub(super) fn consumer_time_out(
+        &mut self,
+        now: Timestamp,
+        id: &Arc<str>,
+        member: &Arc<str>,
+        is_due: impl FnOnce(&Member) -> bool,
+        out: &mut Effects<Self>,
+    ) {
         let there = self.consumer(id).ok();
         let there = there.and_then(|consumer| consumer.members.get(member));
-        if there.is_some_and(|there| there.current().state == MemberState::Unrevoked) {
+        if there.is_some_and(is_due) {
             self.consumer_remove(now, id, [member], out);
         }
     }

@@ -150,11 +150,8 @@ impl GroupMachine {
         member: &Arc<str>,
         out: &mut Effects<Self>,
     ) {
-        let there = self.consumer(id).ok();
-        let there = there.and_then(|consumer| consumer.members.get(member));
-        if there.is_some_and(|there| there.metadata.classic.is_some()) {
-            self.consumer_remove(now, id, [member], out);
-        }
+        let is_classic = |there: &Member| there.metadata.classic.is_some();
+        self.consumer_time_out(now, id, member, is_classic, out);
     }
 }
 
