@@ -131,6 +131,22 @@ impl Bench {
         self.settle(out);
     }
 
+    /// The state that these records leave, as records.
+    pub fn state_after(&self, records: &[Record]) -> Vec<Record> {
+        let mut state = Vec::new();
+        self.replayed(records).snapshot(&mut state);
+        state
+    }
+
+    /// The whole state, which the log tells, and which tells itself.
+    #[track_caller]
+    pub fn told_state(&self) -> Vec<Record> {
+        let state = self.snapshot();
+        assert_eq!(self.state_after(&self.log), state, "the log tells it all");
+        assert_eq!(self.state_after(&state), state, "so does the snapshot");
+        state
+    }
+
     /// A machine that has applied these records, through their bytes.
     pub fn replayed(&self, records: &[Record]) -> GroupMachine {
         let mut machine = GroupMachine::new(Arc::new(self.limits.clone()));
