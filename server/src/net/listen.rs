@@ -133,7 +133,7 @@ impl Network {
                     Ok((stream, peer)) => {
                         pause = PAUSE_MIN;
                         // Those behind it wait, too: in the backlog.
-                        sleep(self.pace()).await;
+                        self.pace().await;
                         self.open(&mut connections, stream, peer, &name);
                     }
                     Err(error) => pause = self.refused(&error, pause).await,
@@ -210,9 +210,17 @@ impl Network {
         });
     }
 
-    /// How long a connection that was just accepted has to wait for those before it, at most a
-    /// sample of the window (KIP-612).
-    fn pace(&self) -> Duration {
+    /// Have a connection that was just accepted wait for those before it, at most for a sample of
+    /// the window (KIP-612).
+    pub(super) async fn pace(&self) {
+        let wait = self.wait();
+        // Even a sleep of no time takes a tick of the timer, a millisecond.
+        if !wait.is_zero() {
+            sleep(wait).await;
+        }
+    }
+
+    fn wait(&self) -> Duration {
         let brokers = self.broker.catalog.brokers();
         let limit = brokers.effective().max_connection_creation_rate;
         if limit == i32::MAX {

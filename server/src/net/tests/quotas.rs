@@ -109,6 +109,15 @@ async fn kip_612_connections_above_the_brokers_rate_wait_to_be_accepted() {
     );
 }
 
+/// A wait of no time is one all the same, and would let in a thousand clients a second.
+#[tokio::test]
+async fn connections_wait_for_no_rate_that_is_not_limited() {
+    let server = Server::start(Config::default()).await;
+    let mut task = std::task::Context::from_waker(std::task::Waker::noop());
+    let pace = std::pin::pin!(server.network.pace());
+    assert!(pace.poll(&mut task).is_ready());
+}
+
 #[tokio::test]
 async fn connections_are_asked_for_a_sign_of_life() {
     let listener = listener(&[]);
