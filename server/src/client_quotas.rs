@@ -53,7 +53,7 @@ impl Window {
     }
 
     fn total_ms(self) -> i64 {
-        self.samples as i64 * self.sample_ms
+        (self.samples as i64).saturating_mul(self.sample_ms)
     }
 }
 
@@ -154,8 +154,8 @@ impl ClientQuotas {
     }
 
     /// A client did not make or delete so many partitions after all.
-    pub fn put_back(&self, client_id: Option<&str>, partitions: i32, now_ms: i64) {
-        let amount = f64::from(partitions);
+    pub fn put_back(&self, client_id: Option<&str>, partitions: i64, now_ms: i64) {
+        let amount = partitions as f64;
         self.with_tokens(client_id, now_ms, |tokens, _, _| tokens.put_back(amount));
     }
 

@@ -57,7 +57,7 @@ impl Mutations {
         let quotas = &cx.broker.client_quotas;
         let refused = self.taken.iter().zip(outcomes);
         let refused = refused.filter(|(_, outcome)| outcome.is_err());
-        let refused: i32 = refused.map(|(partitions, _)| *partitions).sum();
+        let refused: i64 = refused.map(|(partitions, _)| i64::from(*partitions)).sum();
         if refused > 0 {
             let now_ms = cx.broker.clock.now().monotonic_ms;
             quotas.put_back(cx.client_id.as_deref(), refused, now_ms);

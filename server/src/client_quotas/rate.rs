@@ -31,7 +31,9 @@ impl Rate {
         let elapsed = now_ms - oldest;
         let missing = (samples as i64 - 1 - elapsed / sample_ms).max(0);
         // One sample alone has no time of its own yet.
-        let window_ms = (elapsed + missing * sample_ms).max(1) as f64;
+        let window_ms = elapsed
+            .saturating_add(missing.saturating_mul(sample_ms))
+            .max(1) as f64;
         let rate = sum * 1000.0 / window_ms;
         ((rate - limit) / limit * window_ms).max(0.0)
     }
@@ -47,7 +49,7 @@ impl Rate {
 impl Gauge for Rate {
     fn is_idle(&self, window: Window, now_ms: i64) -> bool {
         let newest = self.samples.back().map_or(i64::MIN, |(began, _)| *began);
-        newest < now_ms - window.total_ms()
+        newest < now_ms.saturating_sub(window.total_ms())
     }
 }
 
@@ -91,5 +93,16 @@ mod tests {
         };
         let throttle_ms = Rate::default().record(window, 5.0, 100.0, 0);
         assert!(throttle_ms.is_finite() && throttle_ms > 0.0);
+    }
+
+    #[test]
+    fn a_window_is_as_long_as_can_be_set() {
+        let window = Window {
+            samples: i32::MAX as usize,
+            sample_ms: i64::from(i32::MAX) * 1000,
+        };
+        let mut rate = Rate::default();
+        assert_eq!(rate.record(window, 5.0, 100.0, 0), 0.0);
+        assert!(!rate.is_idle(window, 1_000_000));
     }
 }

@@ -112,6 +112,27 @@ async fn kip_599_old_versions_are_told_to_be_silent() {
     );
 }
 
+/// Numbers of partitions are the client's to say, and two of them may be more than one can be.
+#[tokio::test]
+async fn kip_599_any_number_of_refused_partitions_is_put_back() {
+    let bench = bench().await;
+    let made = bench.send(6, &create(&[("a", 1), ("b", 1)])).await;
+    assert_eq!(codes(&made), [NONE, NONE]);
+    let grow = ["a", "b"].map(|topic| {
+        CreatePartitionsTopic::default()
+            .with_name(name(topic))
+            .with_count(i32::MAX)
+            .with_assignments(None)
+    });
+    let grow = CreatePartitionsRequest::default().with_topics(grow.to_vec());
+    let grown = bench.send(2, &grow).await;
+    let refused = ErrorCode::PolicyViolation.code();
+    let codes_of = grown.results.iter().map(|result| result.error_code);
+    assert_eq!(codes_of.collect::<Vec<_>>(), [refused, refused]);
+    let made = bench.send(6, &create(&[("c", 20)])).await;
+    assert_eq!((codes(&made), made.throttle_time_ms), (vec![NONE], 0));
+}
+
 #[tokio::test]
 async fn kip_599_what_the_catalog_refuses_is_not_counted() {
     let bench = bench().await;
