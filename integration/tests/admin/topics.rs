@@ -309,6 +309,8 @@ async fn a_3_partitions_are_added_at_every_version() {
         (grow("a", 5, None), INVALID_PARTITIONS),
         (grow("a", 4, None), INVALID_PARTITIONS),
         (grow("a", 0, None), INVALID_PARTITIONS),
+        (grow("a", 5, Some(&[&[2]])), INVALID_PARTITIONS),
+        (grow("a", 4, Some(&[])), INVALID_PARTITIONS),
         (grow("a", 7, Some(&[&[1]])), INVALID_ASSIGNMENT),
         (grow("a", 6, Some(&[&[2]])), INVALID_ASSIGNMENT),
         (grow("a", 6, Some(&[&[1]])), NONE),

@@ -17,6 +17,7 @@ use ratel_storage::TopicId;
 
 use super::mutations::Mutations;
 use super::{Api, Context, Later};
+use crate::coordinator::catalog::check_growth;
 use crate::error::Refusal;
 
 pub struct CreatePartitions;
@@ -36,9 +37,7 @@ impl Api for CreatePartitions {
         let mut results = Vec::with_capacity(request.topics.len());
         for topic in &request.topics {
             let outcome = match counts.get_mut(&topic.name).map(std::mem::take) {
-                Some(1) => check(&cx, topic).and_then(|(id, had)| {
-                    // The catalog refuses what takes partitions away.
-                    let more = topic.count.saturating_sub(had).max(0);
+                Some(1) => check(&cx, topic).and_then(|(id, more)| {
                     mutations.take(&cx, more)?;
                     Ok((id, topic.count))
                 }),
@@ -76,26 +75,28 @@ impl Api for CreatePartitions {
     }
 }
 
-/// The topic's id, and how many partitions it has.
+/// The topic's id, and how many partitions it is to have more.
 fn check(cx: &Context, asked: &CreatePartitionsTopic) -> Result<(TopicId, i32), Refusal> {
     let topic = cx.broker.catalog.view.topic(&asked.name);
     let topic = topic.ok_or_else(|| Refusal::unknown_topic(&asked.name))?;
+    // The catalog says so, too; but before what is wrong with assignments or quotas, as Kafka.
+    check_growth(topic.partitions, asked.count)?;
+    let more = asked.count - topic.partitions;
     let Some(assignments) = &asked.assignments else {
-        return Ok((topic.id, topic.partitions));
+        return Ok((topic.id, more));
     };
     let node_id = cx.broker.config.node_id;
     let misplaced =
         |message: String| Err(Refusal::new(ErrorCode::InvalidReplicaAssignment, message));
-    let more = i64::from(asked.count) - i64::from(topic.partitions);
-    if more > 0 && assignments.len() as i64 != more {
-        let given = assignments.len();
+    let given = assignments.len();
+    if usize::try_from(more) != Ok(given) {
         return misplaced(format!(
             "{given} assignments are given for {more} new partitions."
         ));
     }
     let here = |ids: &[ratel_protocol::messages::BrokerId]| matches!(ids, [id] if id.0 == node_id);
     match assignments.iter().all(|to| here(&to.broker_ids)) {
-        true => Ok((topic.id, topic.partitions)),
+        true => Ok((topic.id, more)),
         false => misplaced(format!(
             "Each partition must be assigned to broker {node_id}, the only one."
         )),

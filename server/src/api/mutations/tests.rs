@@ -76,6 +76,12 @@ async fn kip_599_new_versions_are_refused_what_is_too_much() {
     let grown = bench.send(3, &grow(21)).await;
     assert_eq!(grown.results[0].error_code, THROTTLED);
     assert_eq!(grown.throttle_time_ms, 4000);
+    let grown = bench.send(3, &grow(20)).await;
+    let refused = ErrorCode::InvalidPartitions.code();
+    assert_eq!(
+        (grown.results[0].error_code, grown.throttle_time_ms),
+        (refused, 0)
+    );
     let delete = DeleteTopicsRequest::default()
         .with_timeout_ms(1000)
         .with_topic_names(vec![name("b")]);

@@ -16,7 +16,7 @@ use super::group_config::{self, GroupConfig, GroupSettings};
 use super::record::{CatalogRecord, TopicRecord};
 use super::redrive_job::Job;
 use super::view::Topic;
-use super::{check_legal_name, topic_config};
+use super::{check_growth, check_legal_name, topic_config};
 use crate::clock::Timestamp;
 use crate::coordinator::{Applied, Effects, LogEnds, Machine, Ticket};
 use crate::error::Refusal;
@@ -296,17 +296,7 @@ impl CatalogMachine {
 
     /// Whether a topic of `had` partitions may have `wanted`.
     fn check_partitions(&self, wanted: i32, had: i32) -> Result<(), Refusal> {
-        if wanted < 1 {
-            let message = format!("{wanted} partitions: a topic has at least one.");
-            return Err(Refusal::new(ErrorCode::InvalidPartitions, message));
-        }
-        if wanted <= had {
-            let message = format!(
-                "The topic has {had} partitions already, which cannot become {wanted}: the \
-                 number only grows."
-            );
-            return Err(Refusal::new(ErrorCode::InvalidPartitions, message));
-        }
+        check_growth(had, wanted)?;
         let max = self.brokers.effective().partitions_max;
         let more = usize::try_from(wanted - had).unwrap_or(usize::MAX);
         match more <= max.saturating_sub(self.partitions) {

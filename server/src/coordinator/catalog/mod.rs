@@ -69,3 +69,19 @@ pub fn check_legal_name(name: &str) -> Result<(), Refusal> {
         )),
     }
 }
+
+/// Whether a topic of `had` partitions may have `wanted`.
+///
+/// # Errors
+/// INVALID_PARTITIONS with a sentence.
+pub fn check_growth(had: i32, wanted: i32) -> Result<(), Refusal> {
+    let message = match wanted {
+        ..1 => format!("{wanted} partitions: a topic has at least one."),
+        _ if wanted <= had => format!(
+            "The topic has {had} partitions already, which cannot become {wanted}: the number \
+             only grows."
+        ),
+        _ => return Ok(()),
+    };
+    Err(Refusal::new(ErrorCode::InvalidPartitions, message))
+}
