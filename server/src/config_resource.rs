@@ -1,12 +1,16 @@
 //! What the configuration APIs speak of: resources, by Kafka's numbers and names.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ratel_protocol::{ErrorCode, StrBytes};
 
 use crate::broker::Broker;
-use crate::coordinator::catalog::alter::Changes;
+use crate::coordinator::catalog::alter::{self, Changes};
 use crate::coordinator::catalog::broker_config::BrokerScope;
+use crate::coordinator::catalog::client_metrics::CLIENT_METRICS as CLIENT_METRIC_KEYS;
+use crate::coordinator::catalog::group_config::GROUPS;
+use crate::coordinator::catalog::topic_config::TOPICS;
 use crate::coordinator::catalog::{Topic, check_legal_name};
 use crate::error::{Refusal, cut};
 
@@ -74,6 +78,35 @@ impl Resource {
         }
     }
 
+    /// [`Self::find`], to be altered. Of what is not there, what is wrong with the changes is said
+    /// first, as in Kafka: all of it for a topic, and for a name that none can have what is added
+    /// to or taken from something else than a list.
+    fn find_altered(
+        broker: &Broker,
+        kind: i8,
+        name: &str,
+        changes: &Changes,
+    ) -> Result<Self, Refusal> {
+        Self::find(broker, kind, name).or_else(|missing| {
+            let table = match kind {
+                TOPIC => &TOPICS,
+                CLIENT_METRICS => &CLIENT_METRIC_KEYS,
+                GROUP => &GROUPS,
+                _ => return Err(missing),
+            };
+            changes.check_lists(table)?;
+            if kind == TOPIC && name.is_empty() {
+                let message = "Topics have no configuration that all of them share.";
+                return Err(Refusal::new(ErrorCode::InvalidRequest, message));
+            }
+            if missing.code == ErrorCode::UnknownTopicOrPartition {
+                let (changes, brokers) = (changes.without_deletions(), broker.catalog.brokers());
+                alter::own(table, &BTreeMap::new(), &changes, &brokers)?;
+            }
+            Err(missing)
+        })
+    }
+
     /// Alter its configuration. The order of changes is that of the calls, not of the futures.
     pub fn alter(
         self,
@@ -127,11 +160,7 @@ pub fn begin(
         let altered = once.and_then(|()| {
             let changes = changes?;
             changes.check()?;
-            if kind == TOPIC && name.is_empty() {
-                let message = "Topics have no configuration that all of them share.";
-                return Err(Refusal::new(ErrorCode::InvalidRequest, message));
-            }
-            let resource = Resource::find(broker, kind, &name)?;
+            let resource = Resource::find_altered(broker, kind, &name, &changes)?;
             Ok(resource.alter(broker, changes, validate_only))
         });
         let outcome = async move {

@@ -291,6 +291,31 @@ const REFUSED: &[(i8, &str, Changes<'_>, i16)] = &[
         UNKNOWN_TOPIC,
     ),
     (
+        TOPIC,
+        "no-such",
+        &[("retention.ms", 0, Some("5 days"))],
+        INVALID_CONFIG,
+    ),
+    (
+        TOPIC,
+        "no-such",
+        &[("retention.ms", 2, Some("5"))],
+        INVALID_CONFIG,
+    ),
+    (TOPIC, "no-such", &[("no.such", 1, None)], UNKNOWN_TOPIC),
+    (TOPIC, "no/pe", &[("no.such", 0, Some("5"))], INVALID_TOPIC),
+    (
+        TOPIC,
+        "no/pe",
+        &[("retention.ms", 3, Some("5"))],
+        INVALID_CONFIG,
+    ),
+    (TOPIC, "", &[("no.such", 0, Some("5"))], INVALID_REQUEST),
+    (TOPIC, "", &[("retention.ms", 2, Some("5"))], INVALID_CONFIG),
+    (TOPIC, "", &[("no.such", 3, Some("5"))], INVALID_CONFIG),
+    (32, "", &[("no.such", 3, Some("5"))], INVALID_CONFIG),
+    (32, "", &[("no.such", 0, Some("5"))], INVALID_REQUEST),
+    (
         BROKER,
         "7",
         &[("log.retention.ms", 0, Some("5"))],
@@ -410,6 +435,13 @@ async fn a_6_the_old_way_replaces_the_whole_configuration() {
             value(&mut client, a, "retention.ms").await,
             ("604800000".into(), 5)
         );
+    }
+    let strange = request(&[("segment.ms", Some("0"))]);
+    for (of, expected) in [("no-such", INVALID_CONFIG), ("no/pe", INVALID_TOPIC)] {
+        let mut strange = strange.clone();
+        strange.resources[0].resource_name = text(of);
+        let answer = client.send(2, &strange).await;
+        assert_eq!(answer.responses[0].error_code, expected, "{of}");
     }
     for (configs, expected) in [
         (&[("segment.ms", None)][..], INVALID_REQUEST),

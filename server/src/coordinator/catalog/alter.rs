@@ -42,7 +42,6 @@ pub fn own(
     changes: &Changes,
     brokers: &BrokerConfigs,
 ) -> Result<BTreeMap<String, String>, Refusal> {
-    let invalid = |why: String| Refusal::new(ErrorCode::InvalidConfig, why);
     let after = match changes {
         Changes::Replace(all) => all.clone(),
         Changes::Each(each) => {
@@ -144,6 +143,31 @@ impl Changes {
             Self::Each(each) => whole(each).map(drop),
         }
     }
+
+    /// Those that give something a value: anything may be taken from what has nothing.
+    #[must_use]
+    pub fn without_deletions(&self) -> Self {
+        match self {
+            Self::Replace(_) => self.clone(),
+            Self::Each(each) => {
+                let each = each.iter().filter(|(_, op, _)| *op != Op::Delete);
+                Self::Each(each.cloned().collect())
+            }
+        }
+    }
+
+    /// Whether what is added to or taken from is a list, whatever they are for.
+    ///
+    /// # Errors
+    /// INVALID_CONFIG for a key of this table that is none, or a name that is not in it.
+    pub fn check_lists(&self, table: &KeyTable) -> Result<(), Refusal> {
+        let Self::Each(each) = self else {
+            return Ok(());
+        };
+        let on_lists = |op: Op| matches!(op, Op::Append | Op::Subtract);
+        let mut each = each.iter().filter(|(_, op, _)| on_lists(*op));
+        each.try_for_each(|(name, _, _)| check_list(name, table.key(name).map_err(invalid)?.kind))
+    }
 }
 
 /// The changes, if no key is named twice and each has the value that it needs; that of a deletion
@@ -179,10 +203,7 @@ fn changed(
     if op == Op::Set {
         return Ok(Some(value.trim().to_owned()));
     }
-    if kind != Kind::List {
-        let message = format!("The configuration {name} is no list: nothing is added or taken.");
-        return Err(Refusal::new(ErrorCode::InvalidConfig, message));
-    }
+    check_list(name, kind)?;
     let now = now();
     let mut list: Vec<_> = split_list(&now).collect();
     // As in Kafka, an empty word is one, too: where it may stand is the key's to say.
@@ -194,4 +215,17 @@ fn changed(
         }
     }
     Ok(Some(list.join(",")))
+}
+
+fn check_list(name: &str, kind: Kind) -> Result<(), Refusal> {
+    match kind {
+        Kind::List => Ok(()),
+        _ => Err(invalid(format!(
+            "The configuration {name} is no list: nothing is added or taken."
+        ))),
+    }
+}
+
+fn invalid(why: String) -> Refusal {
+    Refusal::new(ErrorCode::InvalidConfig, why)
 }
