@@ -3,7 +3,7 @@
 //! Topics come sorted by name, an empty list asks for all. A page holds at most as many
 //! partitions as the client or `max.request.partition.size.limit` allows, whichever is less, and
 //! ends in a cursor when there are more. A cursor that points nowhere is INVALID_REQUEST for every
-//! topic named.
+//! topic named, a name that no topic can have INVALID_TOPIC_EXCEPTION.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -19,6 +19,7 @@ use ratel_protocol::{ApiKey, ErrorCode, StrBytes};
 
 use super::metadata::{TOPIC_OPERATIONS, partition};
 use super::{Api, Context, Later};
+use crate::coordinator::catalog::is_legal_name;
 
 pub struct DescribeTopicPartitions;
 
@@ -100,17 +101,21 @@ fn name(topic: &str) -> TopicName {
 
 /// Up to `room` partitions of a topic, and the index that comes next if there are more.
 fn topic(cx: &Context, topic: &str, from: i32, room: i32) -> (Topic, Option<i32>) {
-    let answer = Topic::default().with_name(Some(name(topic)));
+    let answer = Topic::default()
+        .with_name(Some(name(topic)))
+        .with_topic_authorized_operations(TOPIC_OPERATIONS);
     let Some(topic) = cx.broker.catalog.view.topic(topic) else {
-        let code = ErrorCode::UnknownTopicOrPartition.code();
-        return (answer.with_error_code(code), None);
+        let code = match is_legal_name(topic) {
+            true => ErrorCode::UnknownTopicOrPartition,
+            false => ErrorCode::InvalidTopicException,
+        };
+        return (answer.with_error_code(code.code()), None);
     };
     let end = topic.partitions.min(from.saturating_add(room));
     let partitions = (from..end).map(|index| described(partition(cx, &topic, index)));
     let answer = answer
         .with_topic_id(topic.id)
         .with_is_internal(topic.internal)
-        .with_topic_authorized_operations(TOPIC_OPERATIONS)
         .with_partitions(partitions.collect());
     (answer, (end < topic.partitions).then_some(end))
 }
@@ -188,10 +193,10 @@ mod tests {
             page(&bench, &all).await,
             ("a-0 a-1 b-0 b-1 b-2 c-0".into(), None)
         );
-        let named = request(&["c", "a", "nope"], 2000);
+        let named = request(&["c", "a", "nope", "no/pe", ""], 2000);
         assert_eq!(
             page(&bench, &named).await,
-            ("a-0 a-1 c-0 nope!3".into(), None)
+            ("!17 a-0 a-1 c-0 no/pe!17 nope!3".into(), None)
         );
         let small = || request(&[], 2);
         assert_eq!(
@@ -253,6 +258,9 @@ mod tests {
             (topic.id, false)
         );
         assert_eq!(described.topic_authorized_operations, TOPIC_OPERATIONS);
+        let response = bench.send(0, &request(&["b"], 10)).await;
+        let operations = response.topics[0].topic_authorized_operations;
+        assert_eq!(operations, TOPIC_OPERATIONS, "even if it is not there");
         let partition = &described.partitions[0];
         assert_eq!((partition.leader_id, partition.error_code), (1.into(), 0));
         assert_eq!(partition.replica_nodes, [1]);
