@@ -4,13 +4,15 @@
 //! For each key its value in force and where that comes from; on request every place that gives a
 //! value, the one that counts first. A broker is named by its id; the empty name shows what was
 //! altered for all brokers. A group or subscription need not exist. No keys, or null, stand for all
-//! of them. A resource that stands there twice is answered once, and an answer ends at a million
-//! keys.
+//! of them. An answer ends at a million keys; a resource that stands there again counts as all of
+//! its keys, whichever are asked for.
 //! - v3: type, and documentation on request
 //! - v4: flexible
 
+use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use ratel_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use ratel_protocol::messages::describe_configs_response::{
@@ -40,17 +42,15 @@ impl Api for DescribeConfigs {
     const VERSIONS: RangeInclusive<i16> = 1..=4;
 
     async fn handle(cx: Context, request: DescribeConfigsRequest) -> Later {
-        let brokers = cx.broker.catalog.brokers();
-        let defaults = ShownDefaults::new(&TOPICS, &brokers);
+        let common = Common::new(&cx);
         let mut seen = HashSet::new();
         let mut room = Room(ROWS_MAX);
-        let once = request.resources.iter();
-        let once = once.filter(|asked| seen.insert((asked.resource_type, &asked.resource_name)));
-        let results = once.map(|asked| {
+        let results = request.resources.iter().map(|asked| {
+            let is_new = seen.insert((asked.resource_type, &asked.resource_name));
             let result = DescribeConfigsResult::default()
                 .with_resource_type(asked.resource_type)
                 .with_resource_name(asked.resource_name.clone());
-            match room.take(|| shown(&cx, asked, &brokers, &defaults)) {
+            match room.take(is_new, asked, || common.shown(&cx, asked)) {
                 Ok(shown) => {
                     let rows = shown.into_iter().map(|shown| row(shown, &request));
                     result.with_error_message(None).with_configs(rows.collect())
@@ -68,16 +68,27 @@ impl Api for DescribeConfigs {
 struct Room(usize);
 
 impl Room {
-    /// The rows of one more resource. Once one found no room, no other is looked at.
+    /// The rows of one more resource that are asked for, of all that it has. Once one found no
+    /// room, no other is looked at.
     fn take(
         &mut self,
-        rows: impl FnOnce() -> Result<Vec<Shown>, Refusal>,
+        is_new: bool,
+        asked: &DescribeConfigsResource,
+        all: impl FnOnce() -> Result<Vec<Shown>, Refusal>,
     ) -> Result<Vec<Shown>, Refusal> {
-        let rows = match self.0 {
+        let mut rows = match self.0 {
             0 => Vec::new(),
-            _ => rows()?,
+            _ => all()?,
         };
-        self.0 = self.0.saturating_sub(rows.len());
+        // To name a resource again takes no new name, and to look at it as long as at first.
+        let looked_at = rows.len().max(1);
+        let keys = asked.configuration_keys.as_deref().unwrap_or_default();
+        if !keys.is_empty() {
+            let keys: HashSet<&str> = keys.iter().map(|key| &**key).collect();
+            rows.retain(|shown| keys.contains(shown.name));
+        }
+        let taken = if is_new { rows.len() } else { looked_at };
+        self.0 = self.0.saturating_sub(taken);
         match self.0 {
             0 => Err(Refusal::new(
                 ErrorCode::InvalidRequest,
@@ -88,37 +99,54 @@ impl Room {
     }
 }
 
-fn shown(
-    cx: &Context,
-    asked: &DescribeConfigsResource,
-    brokers: &BrokerConfigs,
-    defaults: &ShownDefaults,
-) -> Result<Vec<Shown>, Refusal> {
-    let mut shown = match Resource::find(&cx.broker, asked.resource_type, &asked.resource_name)? {
-        Resource::Topic(topic) => defaults.with(&topic.configs),
-        Resource::Broker(BrokerScope::Cluster) => brokers.shown_for_cluster(),
-        Resource::Broker(BrokerScope::Node(_)) => brokers.shown(),
-        Resource::Logger => cx.broker.loggers.shown(),
-        Resource::Group(group) => {
-            let config = cx.broker.catalog.view.group(&group);
-            let configs = config.map(|config| config.configs.clone());
-            ShownDefaults::new(&GROUPS, brokers).with(&configs.unwrap_or_default())
+/// What resources of a kind have in common: worked out once, by the first that needs it.
+struct Common {
+    brokers: Arc<BrokerConfigs>,
+    broker: OnceCell<Vec<Shown>>,
+    topics: OnceCell<ShownDefaults>,
+    groups: OnceCell<ShownDefaults>,
+    subscriptions: OnceCell<ShownDefaults>,
+}
+
+impl Common {
+    fn new(cx: &Context) -> Self {
+        Self {
+            brokers: cx.broker.catalog.brokers(),
+            broker: OnceCell::new(),
+            topics: OnceCell::new(),
+            groups: OnceCell::new(),
+            subscriptions: OnceCell::new(),
         }
-        Resource::ClientMetrics(name) => {
-            let subscriptions = cx.broker.catalog.view.subscriptions();
-            let configs = subscriptions.get(&name).cloned().unwrap_or_default();
-            ShownDefaults::new(&CLIENT_METRICS, brokers).with(&configs)
-        }
-    };
-    if let Some(keys) = asked
-        .configuration_keys
-        .as_ref()
-        .filter(|keys| !keys.is_empty())
-    {
-        let keys: HashSet<&str> = keys.iter().map(|key| &**key).collect();
-        shown.retain(|shown| keys.contains(shown.name));
     }
-    Ok(shown)
+
+    /// All rows of a resource.
+    fn shown(&self, cx: &Context, asked: &DescribeConfigsResource) -> Result<Vec<Shown>, Refusal> {
+        let brokers = &self.brokers;
+        let defaults = |table| move || ShownDefaults::new(table, brokers);
+        let view = &cx.broker.catalog.view;
+        let resource = Resource::find(&cx.broker, asked.resource_type, &asked.resource_name)?;
+        Ok(match resource {
+            Resource::Topic(topic) => {
+                let defaults = self.topics.get_or_init(defaults(&TOPICS));
+                defaults.with(&topic.configs)
+            }
+            Resource::Broker(BrokerScope::Cluster) => brokers.shown_for_cluster(),
+            Resource::Broker(BrokerScope::Node(_)) => {
+                self.broker.get_or_init(|| brokers.shown()).clone()
+            }
+            Resource::Logger => cx.broker.loggers.shown(),
+            Resource::Group(group) => {
+                let configs = view.group(&group).map(|config| config.configs.clone());
+                let defaults = self.groups.get_or_init(defaults(&GROUPS));
+                defaults.with(&configs.unwrap_or_default())
+            }
+            Resource::ClientMetrics(name) => {
+                let configs = view.subscriptions().get(&name).cloned();
+                let defaults = self.subscriptions.get_or_init(defaults(&CLIENT_METRICS));
+                defaults.with(&configs.unwrap_or_default())
+            }
+        })
+    }
 }
 
 fn row(shown: Shown, request: &DescribeConfigsRequest) -> DescribeConfigsResourceResult {

@@ -284,25 +284,52 @@ async fn a_5_the_brokers_keys_alter_as_in_kafka() {
 
 /// A small request must not cost gigabytes: any name is that of a group.
 #[tokio::test]
-async fn an_answer_holds_each_resource_once_and_ends_somewhere() {
+async fn an_answer_ends_somewhere() {
     let bench = Bench::started(Config::default()).await;
-    let resource = |name| {
+    let all = DescribeConfigsResource::default().with_configuration_keys(None);
+    let one = |key| DescribeConfigsResource::default().with_configuration_keys(Some(vec![key]));
+    let one = one(StrBytes::from_static_str("root"));
+    let rows = bench.broker.loggers.shown();
+    let mut room = super::Room(2 * rows.len() + 3);
+    // One that is named again counts as a whole, also if there is nothing.
+    for (is_new, asked, found) in [(true, &all, rows.len()), (true, &one, 1), (false, &one, 1)] {
+        let taken = room.take(is_new, asked, || Ok(rows.clone()));
+        assert_eq!(taken.expect("there is room").len(), found);
+    }
+    assert!(room.take(true, &one, || Ok(Vec::new())).is_ok());
+    assert!(room.take(false, &all, || Ok(Vec::new())).is_ok());
+    assert!(room.take(true, &one, || Ok(rows.clone())).is_err());
+    let unasked = || panic!("there is no room");
+    assert!(room.take(true, &one, unasked).is_err());
+}
+
+#[tokio::test]
+async fn a_4_a_resource_that_stands_there_twice_has_two_answers() {
+    let bench = Bench::started(Config::default()).await;
+    let heartbeat = "consumer.heartbeat.interval.ms";
+    let session = "consumer.session.timeout.ms";
+    let asked = [("g", heartbeat), ("h", session), ("g", session), ("g", "x")];
+    let resources = asked.map(|(group, key)| {
         DescribeConfigsResource::default()
             .with_resource_type(GROUP)
-            .with_resource_name(StrBytes::from_static_str(name))
-            .with_configuration_keys(None)
-    };
-    let resources = ["g", "h", "g", "g"].map(resource).to_vec();
-    let request = DescribeConfigsRequest::default().with_resources(resources);
+            .with_resource_name(StrBytes::from_static_str(group))
+            .with_configuration_keys(Some(vec![StrBytes::from_static_str(key)]))
+    });
+    let request = DescribeConfigsRequest::default().with_resources(resources.to_vec());
     let results = bench.send(4, &request).await.results;
-    assert_eq!(results.len(), 2);
-
-    let rows = bench.broker.loggers.shown();
-    let mut room = super::Room(2 * rows.len() + 1);
-    for _ in 0..2 {
-        assert!(room.take(|| Ok(rows.clone())).is_ok());
-    }
-    assert!(room.take(|| Ok(rows.clone())).is_err());
-    let unasked = || panic!("there is no room");
-    assert!(room.take(unasked).is_err());
+    let names = results.iter().map(|result| {
+        let rows = result.configs.iter();
+        let rows: Vec<_> = rows.map(|row| row.name.as_str()).collect();
+        (result.resource_name.as_str(), rows)
+    });
+    let names: Vec<_> = names.collect();
+    assert_eq!(
+        names,
+        [
+            ("g", vec![heartbeat]),
+            ("h", vec![session]),
+            ("g", vec![session]),
+            ("g", vec![])
+        ]
+    );
 }

@@ -202,7 +202,7 @@ impl BrokerConfigs {
                     source: own.map_or(Source::Default, |(_, _, source)| *source),
                     value: row.value.filter(|_| !row.sensitive),
                     kind: row.kind,
-                    read_only: alterable(row.name).is_err(),
+                    read_only: row.read_only,
                     sensitive: row.sensitive,
                     synonyms,
                     doc: row.doc,
