@@ -9,6 +9,8 @@ use super::gauges::Gauge;
 pub struct Tokens {
     /// What is left, and when that was so; `None` before anything was taken.
     left: Option<(f64, i64)>,
+    /// At what rate it filled then.
+    limit: f64,
 }
 
 impl Tokens {
@@ -39,6 +41,7 @@ impl Tokens {
             left -= amount;
         }
         self.left = Some((left, now_ms));
+        self.limit = limit;
         // What one strict request overdraws, the next one waits for.
         match left < 0.0 && (refused || !strict) {
             true => Err(-left / limit * 1000.0),
@@ -55,11 +58,12 @@ impl Tokens {
 }
 
 impl Gauge for Tokens {
-    /// Nothing was taken for a whole window. That fills a bucket which is not overdrawn; one that
-    /// is stays.
+    /// Nothing was taken for a whole window, and longer where the bucket was overdrawn: it is full.
     fn is_idle(&self, window: Window, now_ms: i64) -> bool {
         self.left.is_none_or(|(left, then_ms)| {
-            left >= 0.0 && now_ms.saturating_sub(then_ms) >= window.total_ms()
+            let passed_ms = now_ms.saturating_sub(then_ms);
+            let overdrawn_ms = (-left).max(0.0) / self.limit * 1000.0;
+            passed_ms as f64 >= window.total_ms() as f64 + overdrawn_ms
         })
     }
 }
@@ -87,7 +91,7 @@ mod tests {
         // It never holds more than a window's.
         assert_eq!(take(23.0, 100_000), Ok(()));
         assert_eq!(take(1.0, 100_000), Err(500.0));
-        assert!(!tokens.is_idle(WINDOW, 200_000), "it is overdrawn");
+        assert!(!tokens.is_idle(WINDOW, 111_499) && tokens.is_idle(WINDOW, 111_500));
     }
 
     #[test]
