@@ -215,40 +215,54 @@ fn on_one_line(elements: &[Shown]) -> Option<String> {
     Some(format!("[{}]", shown?.join(", ")))
 }
 
-/// What to call each element: by a field that all have and that differs, else by its place.
+/// What to call each element: by a field that all have and that differs, a resource's name with its
+/// type, else by its place.
 fn names(elements: &[Shown]) -> Vec<String> {
-    for name in NAMES {
-        let values: Option<Vec<String>> = elements
+    let of_field = |field: &&str| -> Option<Vec<String>> {
+        elements
             .iter()
-            .map(|element| match element {
-                Shown::Fields(fields) => {
-                    let (_, value) = fields.iter().find(|(field, _)| field == name)?;
-                    match value {
-                        Shown::Atom(value) => Some(without_chance(value)),
-                        _ => None,
-                    }
-                }
-                _ => None,
-            })
-            .collect();
-        if let Some(values) = values {
-            let distinct: std::collections::BTreeSet<&String> = values.iter().collect();
-            let is_said = |value: &String| !NO_NAMES.contains(&value.as_str());
-            if distinct.len() == values.len() && values.iter().any(is_said) {
-                return values;
-            }
-        }
+            .map(|element| atom(element, field))
+            .collect()
+    };
+    let of_resources = || -> Option<Vec<String>> {
+        let of_one = |element: &Shown| {
+            let (name, kind) = (
+                atom(element, "resource_name")?,
+                atom(element, "resource_type")?,
+            );
+            Some(format!("{name}/{kind}"))
+        };
+        elements.iter().map(of_one).collect()
+    };
+    let resources = std::iter::once_with(of_resources);
+    let mut candidates = NAMES.iter().map(of_field).chain(resources).flatten();
+    let found = candidates.find(|values| {
+        let distinct: std::collections::BTreeSet<&String> = values.iter().collect();
+        let is_said = |value: &String| !NO_NAMES.contains(&value.as_str());
+        distinct.len() == values.len() && values.iter().any(is_said)
+    });
+    found.unwrap_or_else(|| (0..elements.len()).map(|place| place.to_string()).collect())
+}
+
+/// A plain field of an element.
+fn atom(element: &Shown, field: &str) -> Option<String> {
+    match element {
+        Shown::Fields(fields) => match fields.iter().find(|(name, _)| name == field)? {
+            (_, Shown::Atom(value)) => Some(without_chance(value)),
+            _ => None,
+        },
+        _ => None,
     }
-    (0..elements.len()).map(|place| place.to_string()).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use ratel_protocol::messages::ShareFetchResponse;
+    use ratel_protocol::messages::list_config_resources_response::ConfigResource;
     use ratel_protocol::messages::share_fetch_response::{
         AcquiredRecords, PartitionData, ShareFetchableTopicResponse,
     };
+    use ratel_protocol::messages::{ListConfigResourcesResponse, ShareFetchResponse};
     use ratel_storage::BatchBuilder;
     use uuid::Uuid;
 
@@ -320,5 +334,25 @@ mod tests {
         };
         assert_eq!(topics([1, 2]), topics([2, 1]));
         assert_ne!(topics([1, 2]), topics([2, 3]));
+    }
+
+    #[test]
+    fn resources_of_one_name_are_told_by_their_types() {
+        let resources = |kinds: [i8; 2]| {
+            let resources = kinds.map(|kind| {
+                ConfigResource::default()
+                    .with_resource_name("1".into())
+                    .with_resource_type(kind)
+            });
+            let answer = ListConfigResourcesResponse::default();
+            Facts::of(&answer.with_config_resources(resources.to_vec()), &[])
+        };
+        assert_eq!(resources([4, 8]), resources([8, 4]));
+        assert!(
+            resources([4, 8])
+                .0
+                .contains_key("config_resources[1/8].resource_type")
+        );
+        assert_ne!(resources([4, 8]), resources([4, 2]));
     }
 }
