@@ -158,7 +158,9 @@ impl Shared {
         for section in &sections {
             checkpoint.add(section);
         }
-        for (id, body) in lock(&self.sections).iter() {
+        // A copy: who opens a partition holds its place among all, and then looks for its section.
+        let unopened = lock(&self.sections).clone();
+        for (id, body) in &unopened {
             // Not opened yet: what was known of it still holds.
             if !self.partitions.contains_key(id) {
                 checkpoint.add_raw(body);

@@ -157,3 +157,26 @@ fn a_partition_may_be_deleted_while_a_checkpoint_is_written() {
     assert_eq!(rig.engine.complaints(), Vec::<String>::new());
     assert_eq!(rig.disk.list(Path::new("data/topics")).unwrap(), []);
 }
+
+/// The checkpoint tells of partitions that nobody has opened, such as the catalog does not know.
+/// It waits for one that is being opened, and that must not wait for it.
+#[test]
+fn a_partition_may_be_opened_while_a_checkpoint_is_written() {
+    let rig = Rig::new();
+    rig.open(LogSettings::default());
+    let rig = rig.restart();
+    let shared = &rig.engine.shared;
+    let place = shared.partitions.entry(id(0));
+    std::thread::scope(|scope| {
+        let checkpoint = scope.spawn(|| shared.checkpoint_of(1, &[]));
+        let looks = (0..50).filter(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(4));
+            shared.sections.try_lock().is_ok()
+        });
+        let free = looks.count();
+        drop(place);
+        checkpoint.join().unwrap().unwrap();
+        assert!(free > 40, "free at {free} of 50 looks");
+    });
+    assert!(shared.section(id(0)).is_some(), "still known");
+}
