@@ -228,7 +228,8 @@ keys! {
     group_consumer_assignors: String = "uniform,range".into(), "group.consumer.assignors", list(),
         words(&["uniform", "range"]);
     /// Which groups that have members change between the classic protocol and that of consumer
-    /// groups as members of the other protocol come and go.
+    /// groups as members of the other protocol come and go. Where this is disabled, nobody joins a
+    /// group of the other protocol that has members.
     group_consumer_migration_policy: MigrationPolicy = MigrationPolicy::Bidirectional,
         "group.consumer.migration.policy",
         words(&["bidirectional", "upgrade", "downgrade", "disabled"]), any_case();

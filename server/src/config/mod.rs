@@ -40,7 +40,7 @@ pub enum MigrationPolicy {
     Upgrade,
     /// Consumer groups become classic groups.
     Downgrade,
-    /// None.
+    /// None, and nobody joins a group of the other protocol that has members.
     Disabled,
 }
 

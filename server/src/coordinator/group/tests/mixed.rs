@@ -398,6 +398,24 @@ fn h_10_a_classic_member_joins_a_consumer_group() {
 }
 
 #[test]
+fn h_10_where_nothing_migrates_no_classic_member_joins_a_consumer_group() {
+    for (policy, error) in [
+        (
+            MigrationPolicy::Disabled,
+            Some(ErrorCode::InconsistentGroupProtocol),
+        ),
+        (MigrationPolicy::Upgrade, None),
+        (MigrationPolicy::Downgrade, None),
+    ] {
+        let mut bench = Bench::migrates(policy);
+        bench.hears(join("c", &["t"]), 2, Some(&[(T, &[0, 1, 2, 3])]));
+        let ticket = bench.wants_in("", &["t"], &[], |_| {});
+        let outcome = bench.take(ticket).expect("an answer");
+        assert_eq!(outcome.err(), error, "{policy:?}");
+    }
+}
+
+#[test]
 fn h_10_a_classic_member_speaks_at_its_own_generation() {
     let mut bench = Bench::new();
     let (a, _) = bench.settled();
@@ -596,7 +614,6 @@ fn h_10_a_group_becomes_classic_however_the_last_one_goes() {
 #[test]
 fn h_10_what_cannot_be_downgraded_stays_a_consumer_group() {
     let benches = [
-        Bench::migrates(MigrationPolicy::Disabled),
         Bench::migrates(MigrationPolicy::Upgrade),
         Bench::with(|limits| limits.members_max = 1),
         Bench::with(|limits| limits.group_bytes_max = 60),
@@ -698,10 +715,10 @@ fn h_10_an_empty_group_becomes_what_its_next_member_speaks() {
     };
     // Who was given an id but did not come back with it is not in the group yet.
     bench.hears(join("c", &["t"]), 2, Some(&[(T, &[0, 1, 2, 3])]));
-    assert_eq!(bench.joins(&id, &[]).generation, 3);
-    for member in [&*id, "c"] {
-        bench.ask(leave(member)).expect("it goes");
-    }
+    let ticket = bench.wants_in(&id, &["t"], &[], |_| {});
+    let inconsistent = refused(ErrorCode::InconsistentGroupProtocol);
+    assert_eq!(bench.take(ticket), Some(inconsistent));
+    bench.ask(leave("c")).expect("it goes");
     let ticket = bench.wants_in("", &["t"], &[], |_| {});
     bench.advance(bench.limits.initial_rebalance_delay_ms * 2);
     assert_eq!(bench.joined(ticket).generation, 1);

@@ -376,6 +376,11 @@ impl History {
                 client.joined = Some(joined);
             }
             Err(ErrorCode::RebalanceInProgress) => client.rejoins = true,
+            Err(ErrorCode::InconsistentGroupProtocol)
+                if self.policy == MigrationPolicy::Disabled =>
+            {
+                client.forget(true);
+            }
             Err(error) => refused_classic(client, error),
             other => panic!("{other:?}"),
         }

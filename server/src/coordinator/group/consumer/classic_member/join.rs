@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ratel_protocol::ErrorCode;
 
 use crate::clock::Timestamp;
+use crate::config::MigrationPolicy;
 use crate::coordinator::group::GroupMachine;
 use crate::coordinator::group::classic::member_id;
 use crate::coordinator::group::consumer::heartbeat::JOIN;
@@ -57,6 +58,9 @@ impl GroupMachine {
         out: &mut Effects<Self>,
     ) -> Result<Option<Reply>, Stop> {
         let consumer = self.consumer(&event.group)?;
+        if self.limits.consumer.migration == MigrationPolicy::Disabled {
+            return Err(ErrorCode::InconsistentGroupProtocol.into());
+        }
         let is_full = consumer.len() >= self.limits.consumer.members_max;
         if is_full && !consumer.members.contains_key(&event.member) {
             return Err(ErrorCode::GroupMaxSizeReached.into());
