@@ -29,7 +29,7 @@ impl GroupMachine {
             self.timers.cancel(&timer);
             let mut away = (*current).clone();
             away.epoch = AWAY;
-            away.revoking = Arc::default();
+            away.let_go();
             let record = ConsumerRecord::Current(event.member.clone(), Some(Arc::new(away)));
             self.consumer_record(&event.group, record, out);
         } else {

@@ -164,6 +164,17 @@ impl ConsumerCurrent {
         self.since_in(&self.assigned, partition)
     }
 
+    /// Let go at once of all that it has to give up.
+    pub fn let_go(&mut self) {
+        self.revoking = Arc::default();
+        let since = self
+            .since
+            .iter()
+            .map(|(partition, epoch)| (*partition, *epoch));
+        let since = since.filter(|(partition, _)| self.assigned_since(*partition).is_some());
+        self.since = Arc::new(since.collect());
+    }
+
     fn since_in(&self, held: &Assignment, partition: PartitionId) -> Option<i32> {
         let there = held.get(&partition.topic)?;
         there.binary_search(&partition.index).ok()?;

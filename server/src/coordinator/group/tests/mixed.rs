@@ -12,7 +12,7 @@ use super::share::topic;
 use crate::config::MigrationPolicy;
 use crate::coordinator::Ticket;
 use crate::coordinator::group::{
-    Event, Fetch, Heartbeat, Join, Joined, Leave, Record, Reply, Sync,
+    ConsumerHeartbeat, Event, Fetch, Heartbeat, Join, Joined, Leave, Record, Reply, Sync,
 };
 
 type Named<'a> = &'a [(&'a str, &'a [i32])];
@@ -395,6 +395,25 @@ fn h_10_a_classic_member_joins_a_consumer_group() {
         Some(refused(ErrorCode::GroupMaxSizeReached))
     );
     assert_eq!(bench.joins(&a, &[]).generation, 4, "who is in stays in");
+}
+
+#[test]
+fn h_4_who_is_away_holds_no_more_than_the_log_tells() {
+    let mut bench = Bench::new();
+    let named = |event: ConsumerHeartbeat| ConsumerHeartbeat {
+        instance: Some("i".into()),
+        ..event
+    };
+    bench.hears(named(join("a", &["t"])), 2, Some(&[(T, &[0, 1, 2, 3])]));
+    bench.hears(join("b", &["t"]), 3, Some(&[]));
+    for epoch in [2, -2] {
+        let beat = bench.consumer_beat(named(beat("a", epoch)));
+        assert!(
+            beat.is_ok(),
+            "it is to let go of two, and is away before it has: {beat:?}"
+        );
+    }
+    bench.told_state();
 }
 
 #[test]
